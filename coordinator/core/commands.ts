@@ -1,0 +1,139 @@
+/** What services ask of a task: submit, cancel, abandon, read. */
+import { cancelHold } from './dispatch.js';
+import type { Input } from './inputs.js';
+import { failureOf, finishTask, givePlace } from './outcome.js';
+import type { Step, TaskRecord } from './state.js';
+import { hasEnded, type TaskRow } from './task.js';
+import type { Waiting } from './outputs.js';
+
+type Of<K extends Input['kind']> = Extract<Input, { kind: K }>;
+
+export function applySubmit(step: Step, input: Of<'submit'>): void {
+  const { state } = step;
+  const { taskId, token } = input;
+  const known = state.tasks.get(taskId) ?? step.rows.get(taskId);
+  if (known !== undefined) {
+    if (known.digest !== input.digest) step.reply(token, { kind: 'idTaken', taskId });
+    else answerSubmit(step, input, known, true);
+    return;
+  }
+  if (state.tasks.size >= state.config.maxOpenTasks) {
+    step.reply(token, { kind: 'queueFull', limit: state.config.maxOpenTasks });
+    return;
+  }
+  answerSubmit(step, input, admitTask(step, input), false);
+}
+
+function admitTask(step: Step, { taskId, spec, body, digest }: Of<'submit'>): TaskRecord {
+  const { state, now } = step;
+  const task = step.admit(newRow(taskId, spec, digest, body.payload.data.byteLength, now.wallMs), body);
+  state.totals.submitted += 1;
+  if (spec.runTimeWallMs !== null && spec.runTimeWallMs > now.wallMs) {
+    task.dueWallMs = spec.runTimeWallMs;
+    state.timers.atWall(task.due, spec.runTimeWallMs, { kind: 'due', task });
+  } else {
+    givePlace(step, task);
+    step.setState(task, 'QUEUED');
+  }
+  return task;
+}
+
+function newRow(
+  taskId: string,
+  spec: Of<'submit'>['spec'],
+  digest: string,
+  payloadBytes: number,
+  wallMs: number,
+): TaskRow {
+  return {
+    ...spec,
+    taskId,
+    digest,
+    createWallMs: wallMs,
+    payloadBytes,
+    revision: 0,
+    state: 'SCHEDULED',
+    tag: 0,
+    readyWallMs: 0,
+    dueWallMs: null,
+    attempt: 0,
+    leaseId: '',
+    workerId: '',
+    incarnation: '',
+    assignWallMs: 0,
+    attemptOpen: false,
+    failureCount: 0,
+    crashCount: 0,
+    releaseCount: 0,
+    releaseStreak: 0,
+    silenceCount: 0,
+    cancelRequested: false,
+    history: [],
+    endWallMs: null,
+    failure: null,
+  };
+}
+
+function answerSubmit(step: Step, input: Of<'submit'>, task: TaskRow, alreadyExisted: boolean): void {
+  const { taskId, token, wait } = input;
+  const record = step.state.tasks.get(taskId);
+  step.replyAtEnd(token, () => {
+    const waiting = record === undefined ? null : waitingOf(step, record);
+    const capableWorkers = record === undefined ? 0 : step.state.matcher.capableWorkers(record.matchClass);
+    const notice = capableWorkers === 0 && waiting?.reason.startsWith('NO_') === true ? waiting.message : '';
+    return { kind: 'submitted', taskId, state: (record ?? task).state, alreadyExisted, capableWorkers, notice };
+  });
+  if (!wait) return;
+  if (record === undefined) step.replyAtEnd(token, () => ({ kind: 'task', taskId, waiting: null, progress: null }));
+  else record.waiters.push(token);
+}
+
+/** Why the task is not running; null if it is, or has ended. */
+export function waitingOf(step: Step, task: TaskRecord): Waiting | null {
+  if (task.state === 'QUEUED') return step.state.matcher.explain(task);
+  if (task.state !== 'SCHEDULED') return null;
+  return task.attempt === 0
+    ? { reason: 'RUN_TIME', message: 'its run_time has not come; see due_time' }
+    : { reason: 'BACKOFF', message: `it waits out the back-off after attempt ${task.attempt}; see due_time` };
+}
+
+export function applyCancel(step: Step, { taskId, token }: Of<'cancel'>): void {
+  const task = step.state.tasks.get(taskId);
+  const row = task ?? step.rows.get(taskId);
+  if (row === undefined) {
+    step.reply(token, { kind: 'taskNotFound', taskId });
+    return;
+  }
+  if (task !== undefined) cancelTask(step, task);
+  step.replyAtEnd(token, () => ({ kind: 'cancelled', taskId, state: row.state }));
+}
+
+export function applyAbandon(step: Step, { taskId, token, cancel }: Of<'abandon'>): void {
+  const task = step.state.tasks.get(taskId);
+  if (task === undefined) return;
+  task.waiters = task.waiters.filter((waiter) => waiter !== token);
+  if (cancel) cancelTask(step, task);
+}
+
+export function applyGetTask(step: Step, { taskId, token }: Of<'getTask'>): void {
+  step.replyAtEnd(token, () => {
+    const task = step.state.tasks.get(taskId);
+    return {
+      kind: 'task',
+      taskId,
+      waiting: task === undefined ? null : waitingOf(step, task),
+      progress: task?.progress ?? null,
+    };
+  });
+}
+
+function cancelTask(step: Step, task: TaskRecord): void {
+  if (task.cancelRequested || hasEnded(task.state)) return;
+  task.cancelRequested = true;
+  step.touch(task);
+  if (task.holder === null) {
+    finishTask(step, task, 'CANCELLED', failureOf('CANCELLED', 'the task was cancelled while it waited'), null);
+    return;
+  }
+  cancelHold(step, task.holder.worker, task.holder.hold, 'REQUESTED');
+}

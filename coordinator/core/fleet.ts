@@ -1,0 +1,380 @@
+/** How workers come, go, fall silent and come back, and what their frames do. */
+import { cancelHold, markStarted } from './dispatch.js';
+import type { FrameInput, HelloInfo, Input, ReportInfo } from './inputs.js';
+import { leaseMarginMs, sameFence } from './lease.js';
+import { endAttempt, judged, releaseHold, released, type AttemptEnd } from './outcome.js';
+import type { CoreEvent } from './outputs.js';
+import type { SchedulerState, Step, TaskRecord } from './state.js';
+import type { AttemptRef } from './task.js';
+import { newTimer } from './timers.js';
+import type { Hold, WorkerRecord } from './worker.js';
+
+type Of<K extends Input['kind']> = Extract<Input, { kind: K }>;
+
+/** Incarnations remembered after they lost their id. */
+const MAX_SUPERSEDED = 1_024;
+
+export function applyHello(step: Step, { sessionId, atMonoMs, hello }: Of<'hello'>): void {
+  const { state } = step;
+  if (refuseHello(step, sessionId, hello)) return;
+  for (const incarnation of hello.replaces) {
+    const dead = state.incarnations.get(incarnation);
+    if (dead?.workerId === hello.workerId && incarnation !== hello.incarnation) loseWorker(step, dead, 'died');
+  }
+  const holder = state.workersById.get(hello.workerId);
+  if (holder !== undefined && holder.incarnation !== hello.incarnation) supersede(step, holder, hello);
+
+  const known = state.incarnations.get(hello.incarnation);
+  const worker = known ?? createWorker(state, hello.workerId, hello.incarnation);
+  if (known !== undefined) {
+    if (known.sessionId !== null) endSession(step, known, 'STALE_SESSION', 'a newer stream of the same process took over');
+    state.matcher.removeWorker(known);
+  }
+  worker.hello = hello;
+  worker.sessionNumber = hello.sessionNumber;
+  worker.sessionId = sessionId;
+  worker.suspect = false;
+  worker.draining = false;
+  worker.connectWallMs = step.now.wallMs;
+  state.sessions.set(sessionId, worker);
+  state.workersById.set(hello.workerId, worker);
+  renew(step, worker, atMonoMs);
+  reconcile(step, worker, hello, sessionId);
+  state.matcher.addWorker(worker);
+  report(step, known === undefined ? 'worker-joined' : 'worker-returned', worker, '');
+}
+
+function refuseHello(step: Step, sessionId: number, hello: HelloInfo): boolean {
+  const { state } = step;
+  const known = state.incarnations.get(hello.incarnation);
+  if (state.superseded.has(hello.incarnation)) {
+    const message = `another process has taken over worker_id "${hello.workerId}"; give each process an id of its own`;
+    step.send(sessionId, { kind: 'end', reason: 'SUPERSEDED', message });
+    return true;
+  }
+  if (known?.hello != null && known.sessionNumber >= hello.sessionNumber) {
+    const message = `session_number ${hello.sessionNumber} is not above ${known.sessionNumber}, this incarnation's newest`;
+    step.send(sessionId, { kind: 'end', reason: 'STALE_SESSION', message });
+    return true;
+  }
+  if (known === undefined && state.incarnations.size >= state.config.maxWorkers) {
+    const message = `the coordinator already knows ${state.incarnations.size} worker processes, its bound; start another coordinator or raise --max-workers`;
+    step.send(sessionId, { kind: 'end', reason: 'FLEET_FULL', message });
+    return true;
+  }
+  return false;
+}
+
+export function createWorker(state: SchedulerState, workerId: string, incarnation: string): WorkerRecord {
+  const worker: WorkerRecord = {
+    workerId,
+    incarnation,
+    hello: null,
+    sessionNumber: 0,
+    sessionId: null,
+    suspect: false,
+    draining: false,
+    superseded: false,
+    holds: new Map(),
+    holdsByType: new Map(),
+    crashedHolds: 0,
+    lastUsed: 0,
+    attemptsStarted: 0,
+    attemptsDone: 0,
+    slotNodes: new Map(),
+    lease: newTimer(),
+    stallGrantedMs: 0,
+    connectWallMs: 0,
+    lastFrameMonoMs: 0,
+    load: null,
+  };
+  state.incarnations.set(incarnation, worker);
+  return worker;
+}
+
+/** The newest hello wins the id. What the older process holds moves only when its lease is over: a stream proves nothing. */
+function supersede(step: Step, worker: WorkerRecord, hello: HelloInfo): void {
+  const { state } = step;
+  worker.superseded = true;
+  state.superseded.add(worker.incarnation);
+  if (state.superseded.size > MAX_SUPERSEDED) {
+    for (const oldest of state.superseded) {
+      state.superseded.delete(oldest);
+      break;
+    }
+  }
+  const message = `incarnation ${hello.incarnation} on host "${hello.host}", pid ${hello.pid}, now has worker_id "${worker.workerId}"`;
+  endSession(step, worker, 'SUPERSEDED', message);
+  state.matcher.refreshWorker(worker);
+  report(step, 'worker-superseded', worker, message);
+  if (worker.holds.size === 0) dropWorker(step, worker);
+}
+
+/** Compares what the worker says it holds with our books: a snapshot, so whatever was lost in between heals here. */
+function reconcile(step: Step, worker: WorkerRecord, hello: HelloInfo, sessionId: number): void {
+  const keep: AttemptRef[] = [];
+  const cancel: AttemptRef[] = [];
+  const accounted = new Set<Hold>();
+  for (const { ref, started } of hello.running) {
+    const hold = worker.holds.get(ref.taskId);
+    if (hold === undefined || !sameFence(hold.ref, ref) || hold.abandoned) {
+      cancel.push(ref);
+      continue;
+    }
+    keep.push(ref);
+    accounted.add(hold);
+    hold.recovered = false;
+    if (hold.state === 'SENT') hold.state = 'HELD';
+    if (started) markStarted(step, worker, hold, step.now.monoMs);
+  }
+  const wantedReports = hello.unsentReports.filter((ref) => isWanted(step, ref));
+  for (const ref of hello.unsentReports) {
+    const hold = worker.holds.get(ref.taskId);
+    if (hold !== undefined && sameFence(hold.ref, ref)) accounted.add(hold);
+  }
+  for (const hold of [...worker.holds.values()]) if (!accounted.has(hold)) releaseMissing(step, worker, hold);
+  step.send(sessionId, { kind: 'welcome', keep, cancel, wantedReports });
+  for (const hold of worker.holds.values()) {
+    if (hold.cancelReason !== null) step.send(sessionId, { kind: 'cancel', ref: hold.ref, reason: hold.cancelReason });
+  }
+}
+
+/** The worker does not hold it and has no report of it: it never arrived there, and never will. */
+function releaseMissing(step: Step, worker: WorkerRecord, hold: Hold): void {
+  const task = currentTask(step, hold);
+  releaseHold(step, worker, hold);
+  if (task === undefined) return;
+  endAttempt(step, task, released(`worker ${worker.workerId} came back without it: it had not arrived there`, hold.started));
+}
+
+function isWanted(step: Step, ref: AttemptRef): boolean {
+  const task = step.state.tasks.get(ref.taskId);
+  return task !== undefined && task.attemptOpen && sameFence(task, ref);
+}
+
+/** The task whose newest attempt is this hold; undefined if the attempt has ended. */
+function currentTask(step: Step, hold: Hold): TaskRecord | undefined {
+  const task = step.state.tasks.get(hold.ref.taskId);
+  return task?.holder?.hold === hold ? task : undefined;
+}
+
+export function applyFrame(step: Step, input: FrameInput): void {
+  const worker = step.state.sessions.get(input.sessionId);
+  // The frame of a stream that a newer one has replaced.
+  if (worker === undefined) return;
+  renew(step, worker, input.atMonoMs);
+  for (const ref of input.held) {
+    const hold = holdOf(worker, ref);
+    if (hold?.state === 'SENT') hold.state = 'HELD';
+  }
+  for (const ref of input.started) {
+    const hold = holdOf(worker, ref);
+    if (hold !== undefined) markStarted(step, worker, hold, input.atMonoMs);
+  }
+  for (const item of input.reports) applyReport(step, worker, input.sessionId, item, input.atMonoMs);
+  for (const { ref, number, data } of input.progress) {
+    const hold = holdOf(worker, ref);
+    const task = hold === undefined ? undefined : currentTask(step, hold);
+    if (task !== undefined && number > (task.progress?.number ?? 0)) task.progress = { number, data };
+  }
+  for (const ref of input.notStarted) giveBack(step, worker, ref, 'its worker gave it back unstarted');
+  if (input.load !== null) worker.load = input.load;
+  if (input.leaving !== null) drainWorker(step, worker, input.sessionId, input.leaving.drainTimeoutMs);
+}
+
+function holdOf(worker: WorkerRecord, ref: AttemptRef): Hold | undefined {
+  const hold = worker.holds.get(ref.taskId);
+  return hold !== undefined && sameFence(hold.ref, ref) ? hold : undefined;
+}
+
+function applyReport(step: Step, worker: WorkerRecord, sessionId: number, item: ReportInfo, atMonoMs: number): void {
+  const { ref } = item;
+  const hold = holdOf(worker, ref);
+  if (hold !== undefined) {
+    markStarted(step, worker, hold, atMonoMs);
+    worker.attemptsDone += 1;
+  }
+  const task = step.state.tasks.get(ref.taskId);
+  const refused = task === undefined ? refuseEnded(step, ref) : refuseOpen(task, ref);
+  if (hold !== undefined) releaseHold(step, worker, hold);
+  if (task?.attemptOpen === true && sameFence(task, ref)) {
+    // Reported over another stream than the one that holds it: the holder's slot is free all the same.
+    if (task.holder !== null && task.holder.hold !== hold) releaseHold(step, task.holder.worker, task.holder.hold);
+    endAttempt(step, task, endOf(item));
+  }
+  if (refused !== '') step.state.totals.reportsRefused += 1;
+  step.send(sessionId, { kind: 'reportAck', ref, accepted: refused === '', reason: refused });
+}
+
+/** Why a report on a task that has not ended does not count; empty if it does, or did before. */
+function refuseOpen(task: TaskRecord, ref: AttemptRef): string {
+  if (sameFence(task, ref)) return '';
+  return countedBefore(task, ref) ? '' : 'STALE_ATTEMPT';
+}
+
+function refuseEnded(step: Step, ref: AttemptRef): string {
+  const row = step.rows.get(ref.taskId);
+  if (row === undefined) return 'UNKNOWN_TASK';
+  return countedBefore(row, ref) ? '' : 'TASK_ENDED';
+}
+
+/** A repeat, after its acknowledgement was lost. */
+function countedBefore({ history }: Pick<TaskRecord, 'history'>, { attempt, leaseId }: AttemptRef): boolean {
+  return history.some((entry) => entry.reported && entry.attempt === attempt && entry.leaseId === leaseId);
+}
+
+function endOf({ outcome, failure, result, runMs, startDelayMs }: ReportInfo): AttemptEnd {
+  return { outcome, failure, result, runMs, startDelayMs, reported: true, mayHaveStarted: true, crash: false };
+}
+
+/** Takes an attempt back that was surely not started. */
+function giveBack(step: Step, worker: WorkerRecord, ref: AttemptRef, message: string): void {
+  const hold = holdOf(worker, ref);
+  if (hold === undefined) return;
+  const task = currentTask(step, hold);
+  releaseHold(step, worker, hold);
+  if (task !== undefined) endAttempt(step, task, released(message, hold.started));
+}
+
+function drainWorker(step: Step, worker: WorkerRecord, sessionId: number, deadlineMs: number): void {
+  if (!worker.draining) {
+    worker.draining = true;
+    step.state.matcher.refreshWorker(worker);
+    report(step, 'worker-draining', worker, `what runs may take ${deadlineMs} ms`);
+  }
+  step.send(sessionId, { kind: 'drain', deadlineMs });
+}
+
+export function applySuspect(step: Step, { sessionId, suspect, takenBack }: Of<'suspect'>): void {
+  const worker = step.state.sessions.get(sessionId);
+  if (worker === undefined) return;
+  worker.suspect = suspect;
+  step.state.matcher.refreshWorker(worker);
+  report(step, suspect ? 'worker-suspect' : 'worker-recovered', worker, '');
+  for (const ref of takenBack) giveBack(step, worker, ref, 'it had not left for its worker, which does not acknowledge frames');
+}
+
+export function applySessionEnded(step: Step, { sessionId }: Of<'sessionEnded'>): void {
+  const { state } = step;
+  const worker = state.sessions.get(sessionId);
+  if (worker === undefined) return;
+  detach(state, worker);
+  if (worker.draining && worker.holds.size === 0) {
+    report(step, 'worker-left', worker, '');
+    dropWorker(step, worker);
+    return;
+  }
+  state.matcher.refreshWorker(worker);
+  report(step, 'worker-disconnected', worker, 'its stream ended; what it holds is kept until its lease is over');
+}
+
+export function applyStalled(step: Step, { gapMs }: Of<'stalled'>): void {
+  const { state } = step;
+  for (const worker of state.incarnations.values()) {
+    if (!state.timers.isSet(worker.lease)) continue;
+    const grantMs = Math.min(gapMs, state.config.leaseMs - worker.stallGrantedMs);
+    if (grantMs <= 0) continue;
+    worker.stallGrantedMs += grantMs;
+    state.timers.atMono(worker.lease, worker.lease.atMs + grantMs, { kind: 'lease', worker });
+  }
+}
+
+export function applyListening(step: Step): void {
+  const { state, now } = step;
+  const untilMs = now.monoMs + state.recoveredLeaseMs + leaseMarginMs(state.recoveredLeaseMs);
+  for (const worker of state.incarnations.values()) {
+    if (worker.hello === null) state.timers.atMono(worker.lease, untilMs, { kind: 'lease', worker });
+  }
+}
+
+/**
+ * The worker has nothing any more: its lease is over ('silent'), or its process is known to have ended ('died'). That
+ * entitles to hand its tasks out again; a late report still counts until that has happened.
+ */
+export function loseWorker(step: Step, worker: WorkerRecord, how: 'died' | 'silent'): void {
+  const { state } = step;
+  const holds = [...worker.holds.values()];
+  if (worker.sessionId !== null && how === 'silent') {
+    report(step, 'zombie-detected', worker, 'its lease is over and its stream is still open');
+    endSession(step, worker, 'LEASE_LOST', 'the lease is over: no frame has arrived for too long; dial again');
+  }
+  endSession(step, worker, 'SUPERSEDED', `the successor of worker_id "${worker.workerId}" says that this process has ended`);
+  if (!worker.draining || holds.length > 0) state.totals.workersLost += 1;
+  report(step, 'worker-lost', worker, how === 'died' ? 'its process has ended' : 'its lease is over');
+  dropWorker(step, worker);
+  for (const hold of holds) {
+    const task = currentTask(step, hold);
+    if (task !== undefined) endAttempt(step, task, lossOf(task, worker, hold, how));
+  }
+}
+
+function lossOf(task: TaskRecord, worker: WorkerRecord, hold: Hold, how: 'died' | 'silent'): AttemptEnd {
+  const { workerId } = worker;
+  if (hold.recovered && !hold.started) {
+    const message = `the coordinator restarted and worker ${workerId} did not come back with it`;
+    return judged('RELEASED', 'RELEASED', message);
+  }
+  if (!hold.started) {
+    return judged('WORKER_LOST', 'WORKER_LOST', `worker ${workerId} was lost before it said that it had started`);
+  }
+  if (how === 'died') return judged('WORKER_LOST', 'WORKER_DIED', `the process of worker ${workerId} ended while it ran`, true);
+  task.silenceCount += 1;
+  const message = `the lease of worker ${workerId} ended while it ran`;
+  return judged('WORKER_LOST', 'WORKER_SILENT', message, task.silenceCount >= 2);
+}
+
+/** The coordinator's own limit: long after its time-out, or its cancel, an attempt has not been reported. */
+export function applyHoldLimit(step: Step, worker: WorkerRecord, hold: Hold): void {
+  const task = currentTask(step, hold);
+  if (task === undefined) return;
+  hold.abandoned = true;
+  const { cancelReason } = hold;
+  if (cancelReason === null) cancelHold(step, worker, hold, 'TIMED_OUT');
+  const message = `worker ${worker.workerId} has not reported it, long after its ${cancelReason === null ? 'time-out' : 'cancel'}`;
+  endAttempt(
+    step,
+    task,
+    cancelReason === null ? judged('TIMED_OUT', 'TIMED_OUT', message) : judged('CANCELLED', 'CANCELLED', message),
+  );
+}
+
+function renew(step: Step, worker: WorkerRecord, atMonoMs: number): void {
+  const { timers, config } = step.state;
+  worker.lastFrameMonoMs = atMonoMs;
+  worker.stallGrantedMs = 0;
+  const untilMs = atMonoMs + config.leaseMs + leaseMarginMs(config.leaseMs);
+  timers.atMono(worker.lease, untilMs, { kind: 'lease', worker });
+}
+
+function endSession(step: Step, worker: WorkerRecord, reason: 'SUPERSEDED' | 'STALE_SESSION' | 'LEASE_LOST', message: string): void {
+  if (worker.sessionId === null) return;
+  step.send(worker.sessionId, { kind: 'end', reason, message });
+  detach(step.state, worker);
+}
+
+function detach(state: SchedulerState, worker: WorkerRecord): void {
+  if (worker.sessionId !== null) state.sessions.delete(worker.sessionId);
+  worker.sessionId = null;
+  worker.suspect = false;
+}
+
+function dropWorker(step: Step, worker: WorkerRecord): void {
+  const { state } = step;
+  detach(state, worker);
+  state.timers.cancel(worker.lease);
+  for (const hold of worker.holds.values()) state.timers.cancel(hold.limit);
+  worker.holds.clear();
+  worker.holdsByType.clear();
+  worker.crashedHolds = 0;
+  state.matcher.removeWorker(worker);
+  state.incarnations.delete(worker.incarnation);
+  if (state.workersById.get(worker.workerId) === worker) state.workersById.delete(worker.workerId);
+}
+
+function report(step: Step, name: WorkerEventName, worker: WorkerRecord, message: string): void {
+  const { workerId, incarnation } = worker;
+  step.event({ name, workerId, incarnation, attempts: worker.holds.size, message });
+}
+
+type WorkerEventName = Extract<CoreEvent, { workerId: string; incarnation: string }>['name'];
+

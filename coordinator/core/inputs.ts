@@ -1,0 +1,98 @@
+import type { AttemptOutcome, AttemptRef, Content, Failure, ReplyToken, TaskBody, TaskSpec } from './task.js';
+
+/** Time as the core sees it: leases, time-outs and back-offs on the monotonic clock, everything that people see on the wall. */
+export interface Now {
+  readonly monoMs: number;
+  readonly wallMs: number;
+}
+
+/** What a worker says of itself in `hello`, validated by the session. */
+export interface HelloInfo {
+  readonly workerId: string;
+  readonly incarnation: string;
+  readonly sessionNumber: number;
+  readonly replaces: readonly string[];
+  readonly version: string;
+  readonly host: string;
+  readonly pid: number;
+  /** Slot cap by task type, 1 to `slots`. */
+  readonly taskTypes: ReadonlyMap<string, number>;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly slots: number;
+  readonly prefetch: number;
+  readonly running: readonly { readonly ref: AttemptRef; readonly started: boolean }[];
+  readonly unsentReports: readonly AttemptRef[];
+}
+
+/** A worker's own measurements. */
+export interface WorkerLoad {
+  readonly cpuMillis: number;
+  readonly rssBytes: number;
+  readonly handlerLoopLagMs: number;
+}
+
+/** An attempt's outcome as its worker reports it. WORKER_LOST never comes from a worker. */
+export interface ReportInfo {
+  readonly ref: AttemptRef;
+  readonly outcome: Exclude<AttemptOutcome, 'WORKER_LOST'>;
+  readonly result: Content | null;
+  readonly failure: Failure | null;
+  readonly startDelayMs: number;
+  readonly runMs: number;
+}
+
+/** Everything that the core reacts to. `sessionId` numbers the streams of this coordinator's life. */
+export type Input =
+  | {
+      readonly kind: 'submit';
+      readonly token: ReplyToken;
+      readonly taskId: string;
+      readonly spec: TaskSpec;
+      readonly body: TaskBody;
+      readonly digest: string;
+      /** Also answer `ended` when the task has ended. */
+      readonly wait: boolean;
+    }
+  /** The caller behind `token` no longer waits; `cancel` also cancels its task. */
+  | { readonly kind: 'abandon'; readonly token: ReplyToken; readonly taskId: string; readonly cancel: boolean }
+  | { readonly kind: 'cancel'; readonly token: ReplyToken; readonly taskId: string }
+  | { readonly kind: 'getTask'; readonly token: ReplyToken; readonly taskId: string }
+  | {
+      readonly kind: 'listWorkers';
+      readonly token: ReplyToken;
+      /** Only workers whose id sorts after this one. */
+      readonly afterWorkerId: string;
+      readonly limit: number;
+    }
+  | { readonly kind: 'getWorker'; readonly token: ReplyToken; readonly workerId: string }
+  | { readonly kind: 'fleetStats'; readonly token: ReplyToken }
+  | { readonly kind: 'hello'; readonly sessionId: number; readonly atMonoMs: number; readonly hello: HelloInfo }
+  | FrameInput
+  /** Frames to the worker are (no longer) unacknowledged for too long; `takenBack` never left our outbox. */
+  | {
+      readonly kind: 'suspect';
+      readonly sessionId: number;
+      readonly suspect: boolean;
+      readonly takenBack: readonly AttemptRef[];
+    }
+  | { readonly kind: 'sessionEnded'; readonly sessionId: number }
+  /** The coordinator listens: what was RUNNING before the restart is waited for from now on. */
+  | { readonly kind: 'listening' }
+  /** The process stood still for `gapMs`: nobody's silence in that time counts. */
+  | { readonly kind: 'stalled'; readonly gapMs: number };
+
+/** One frame of a welcomed worker. Any frame, an empty one too, renews the worker's lease. */
+export interface FrameInput {
+  readonly kind: 'frame';
+  readonly sessionId: number;
+  /** When it arrived. */
+  readonly atMonoMs: number;
+  /** Assignments whose frame the worker has now acknowledged. */
+  readonly held: readonly AttemptRef[];
+  readonly started: readonly AttemptRef[];
+  readonly reports: readonly ReportInfo[];
+  readonly progress: readonly { readonly ref: AttemptRef; readonly number: number; readonly data: Content }[];
+  readonly notStarted: readonly AttemptRef[];
+  readonly load: WorkerLoad | null;
+  readonly leaving: { readonly drainTimeoutMs: number } | null;
+}

@@ -1,0 +1,211 @@
+import type { WorkerLoad } from './inputs.js';
+import type { AttemptRef, Content, ProgressNote, ReplyToken, TaskBody, TaskRow, TaskState } from './task.js';
+
+/** Why an attempt is to be aborted. */
+export type CancelReason = 'REQUESTED' | 'DEADLINE' | 'TIMED_OUT' | 'FENCED';
+
+/** Why the core ends a worker's stream. */
+export type EndReason = 'SUPERSEDED' | 'STALE_SESSION' | 'LEASE_LOST' | 'FLEET_FULL';
+
+/** What leaves for a worker's session, in this order, once the step is durable. */
+export type SessionOutput =
+  | {
+      readonly kind: 'welcome';
+      readonly keep: readonly AttemptRef[];
+      readonly cancel: readonly AttemptRef[];
+      readonly wantedReports: readonly AttemptRef[];
+    }
+  | {
+      readonly kind: 'assign';
+      readonly ref: AttemptRef;
+      readonly type: string;
+      readonly timeoutMs: number;
+      readonly failureCount: number;
+      /** Set by the engine before delivery: from the submit of the same step, or as the store returned it. */
+      body: TaskBody | null;
+    }
+  | {
+      readonly kind: 'reportAck';
+      readonly ref: AttemptRef;
+      readonly accepted: boolean;
+      /** If refused: TASK_ENDED, STALE_ATTEMPT or UNKNOWN_TASK. */
+      readonly reason: string;
+    }
+  | { readonly kind: 'cancel'; readonly ref: AttemptRef; readonly reason: CancelReason }
+  | { readonly kind: 'drain'; readonly deadlineMs: number }
+  | { readonly kind: 'end'; readonly reason: EndReason; readonly message: string };
+
+export type WaitingReason =
+  | 'RUN_TIME'
+  | 'BACKOFF'
+  | 'NO_WORKER_FOR_TYPE'
+  | 'NO_WORKER_WITH_LABELS'
+  | 'NO_READY_WORKER'
+  | 'NO_FREE_SLOT'
+  | 'CRASH_ISOLATION';
+
+export interface Waiting {
+  readonly reason: WaitingReason;
+  readonly message: string;
+}
+
+export type WorkerState = 'READY' | 'SUSPECT' | 'DRAINING' | 'DISCONNECTED';
+export type HoldState = 'SENT' | 'HELD' | 'STARTED' | 'CANCELLING';
+
+/** A worker as people see it. */
+export interface WorkerView {
+  readonly workerId: string;
+  readonly incarnation: string;
+  readonly sessionNumber: number;
+  readonly state: WorkerState;
+  readonly stateMessage: string;
+  readonly version: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly taskTypes: ReadonlyMap<string, number>;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly slots: number;
+  readonly prefetch: number;
+  readonly slotsUsed: number;
+  readonly attempts: readonly {
+    readonly taskId: string;
+    readonly type: string;
+    readonly attempt: number;
+    readonly state: HoldState;
+    readonly assignWallMs: number;
+  }[];
+  readonly attemptsDone: number;
+  readonly connectWallMs: number;
+  readonly lastFrameWallMs: number;
+  readonly leaseEndWallMs: number;
+  readonly load: WorkerLoad | null;
+}
+
+export interface TaskCounts {
+  scheduled: number;
+  queued: number;
+  running: number;
+}
+
+/** What has happened since the coordinator started. */
+export interface Totals {
+  submitted: number;
+  assigned: number;
+  succeeded: number;
+  cancelled: number;
+  expired: number;
+  deadLettered: number;
+  failures: number;
+  crashes: number;
+  releases: number;
+  workersLost: number;
+  reportsRefused: number;
+  /** Attempts whose handlers were entered, and those of them in a process which had entered one before: the reuse rate. */
+  attemptsStarted: number;
+  attemptsReused: number;
+}
+
+export interface FleetStatsView {
+  readonly tasks: Readonly<TaskCounts>;
+  readonly workers: {
+    readonly ready: number;
+    readonly suspect: number;
+    readonly draining: number;
+    readonly disconnected: number;
+    readonly slots: number;
+    readonly slotsUsed: number;
+  };
+  readonly totals: Readonly<Totals>;
+  /** The types with the most tasks that have not ended, at most 100. */
+  readonly types: readonly { readonly type: string; readonly tasks: Readonly<TaskCounts>; readonly readyWorkers: number }[];
+}
+
+/** The answer to a caller. */
+export type Reply =
+  | {
+      readonly kind: 'submitted';
+      readonly taskId: string;
+      readonly state: TaskState;
+      readonly alreadyExisted: boolean;
+      readonly capableWorkers: number;
+      /** Set when the task waits for something that a person may have to bring about. */
+      readonly notice: string;
+    }
+  | { readonly kind: 'idTaken'; readonly taskId: string }
+  | { readonly kind: 'queueFull'; readonly limit: number }
+  /** The task has ended, or was asked for: the engine adds the row, body and result from the store. */
+  | {
+      readonly kind: 'task';
+      readonly taskId: string;
+      readonly waiting: Waiting | null;
+      readonly progress: ProgressNote | null;
+    }
+  | { readonly kind: 'taskNotFound'; readonly taskId: string }
+  | { readonly kind: 'cancelled'; readonly taskId: string; readonly state: TaskState }
+  | { readonly kind: 'workers'; readonly workers: readonly WorkerView[]; readonly more: boolean }
+  | { readonly kind: 'worker'; readonly worker: WorkerView }
+  | { readonly kind: 'workerNotFound'; readonly workerId: string }
+  | { readonly kind: 'fleetStats'; readonly stats: FleetStatsView };
+
+/** Things that happened, for the log, metrics and listeners. `name` is stable. */
+export type CoreEvent =
+  | {
+      readonly name:
+        | 'worker-joined'
+        | 'worker-returned'
+        | 'worker-suspect'
+        | 'worker-recovered'
+        | 'worker-disconnected'
+        | 'worker-draining'
+        | 'worker-left'
+        | 'worker-superseded'
+        | 'worker-lost'
+        | 'zombie-detected';
+      readonly workerId: string;
+      readonly incarnation: string;
+      readonly attempts: number;
+      readonly message: string;
+    }
+  | {
+      readonly name: 'attempt-ended';
+      readonly taskId: string;
+      readonly type: string;
+      readonly attempt: number;
+      readonly workerId: string;
+      readonly outcome: string;
+      readonly charge: string;
+      readonly taskState: TaskState;
+      readonly reason: string;
+      readonly message: string;
+      readonly runMs: number;
+      readonly startDelayMs: number;
+    }
+  | { readonly name: 'task-ended'; readonly taskId: string; readonly type: string; readonly taskState: TaskState };
+
+export type Output =
+  | { readonly kind: 'reply'; readonly token: ReplyToken; readonly reply: Reply }
+  | { readonly kind: 'session'; readonly sessionId: number; readonly output: SessionOutput }
+  | { readonly kind: 'event'; readonly event: CoreEvent };
+
+/** A conditional write; all of a step's writes are one transaction. */
+export type Write =
+  | { readonly kind: 'insert'; readonly row: TaskRow; readonly body: TaskBody }
+  | {
+      readonly kind: 'update';
+      readonly row: TaskRow;
+      /** The revision that the row must have now: `row.revision - 1`. */
+      readonly expectedRevision: number;
+      /** With SUCCEEDED. */
+      readonly result: Content | null;
+      /** Return the task's body with the write's result: it is about to be handed out. */
+      readonly wantBody: boolean;
+    }
+  /** The longest lease that any frame may grant from now on. */
+  | { readonly kind: 'longestLease'; readonly leaseMs: number };
+
+export interface StepResult {
+  readonly outputs: readonly Output[];
+  readonly writes: readonly Write[];
+  /** True if the step stopped at its bound and another one, without inputs, would hand out more. */
+  readonly more: boolean;
+}

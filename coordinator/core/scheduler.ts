@@ -1,0 +1,163 @@
+/**
+ * The scheduler: the only place where tasks and workers change. Pure: same state, inputs, time and random numbers, same
+ * result. The engine gathers what has arrived, calls {@link step}, makes the writes durable and only then lets the outputs
+ * leave.
+ */
+import { applyAbandon, applyCancel, applyGetTask, applySubmit } from './commands.js';
+import { addHold, cancelHold, dispatch } from './dispatch.js';
+import {
+  applyFrame,
+  applyHello,
+  applyHoldLimit,
+  applyListening,
+  applySessionEnded,
+  applyStalled,
+  applySuspect,
+  createWorker,
+  loseWorker,
+} from './fleet.js';
+import type { Input, Now } from './inputs.js';
+import { leaseMarginMs } from './lease.js';
+import { DEADLINE_PASSED, finishTask, givePlace, keepsPlace } from './outcome.js';
+import type { StepResult } from './outputs.js';
+import { createRecord, Step, type SchedulerState, type TaskRecord } from './state.js';
+import { hasEnded, type TaskRow } from './task.js';
+import type { TimerTarget } from './timers.js';
+import { fleetStats, getWorker, listWorkers } from './views.js';
+
+export { createState, type SchedulerState } from './state.js';
+
+/**
+ * Tasks that the inputs name and that are not in memory. The engine reads their rows before the step: such a task has ended,
+ * or never was.
+ */
+export function keysToRead(state: SchedulerState, inputs: readonly Input[]): readonly string[] {
+  const keys = new Set<string>();
+  const add = (taskId: string): void => {
+    if (!state.tasks.has(taskId)) keys.add(taskId);
+  };
+  for (const input of inputs) {
+    if (input.kind === 'submit' || input.kind === 'cancel') add(input.taskId);
+    else if (input.kind === 'frame') for (const { ref } of input.reports) add(ref.taskId);
+  }
+  return [...keys];
+}
+
+/**
+ * One step: applies the inputs in order, then judges what is due, then hands out work.
+ *
+ * @param rows The rows of {@link keysToRead} that the store has.
+ */
+export function step(
+  state: SchedulerState,
+  inputs: readonly Input[],
+  rows: ReadonlyMap<string, TaskRow>,
+  now: Now,
+): StepResult {
+  const current = new Step(state, now, rows);
+  for (const input of inputs) apply(current, input);
+  // Only now: whoever has spoken in this batch is not late.
+  const moreDue = expire(current);
+  const moreToAssign = dispatch(current);
+  return { ...current.finish(), more: moreDue || moreToAssign };
+}
+
+/** Milliseconds until something is due by itself; Infinity: nothing is. */
+export function untilNextMs(state: SchedulerState, now: Now): number {
+  return state.timers.untilNextMs(now);
+}
+
+/**
+ * Puts the rows of tasks that had not ended when the coordinator last stopped into an empty state. What was RUNNING is waited
+ * for from the input `listening` on, as long as the longest lease that may have been granted, and a margin.
+ */
+export function restore(state: SchedulerState, rows: readonly TaskRow[], longestLeaseMs: number): void {
+  state.recoveredLeaseMs = longestLeaseMs;
+  for (const row of rows) {
+    if (hasEnded(row.state)) throw new Error(`task ${row.taskId} has ended (${row.state}) and was read as open`);
+    const task = createRecord(state, row);
+    state.nextTag = Math.max(state.nextTag, row.tag + 1);
+    state.lastReadyWallMs = Math.max(state.lastReadyWallMs, row.readyWallMs);
+    if (task.state === 'SCHEDULED') {
+      // The monotonic clock of the process that began the back-off is gone; the wall clock has to do.
+      state.timers.atWall(task.due, task.dueWallMs ?? 0, { kind: 'due', task });
+    }
+    if (task.state === 'RUNNING') {
+      const worker =
+        state.incarnations.get(task.incarnation) ?? createWorker(state, task.workerId, task.incarnation);
+      if (!state.workersById.has(task.workerId)) state.workersById.set(task.workerId, worker);
+      addHold(state, worker, task, true);
+    }
+  }
+}
+
+/** When attempts of an earlier coordinator have all come back or been given up, in milliseconds from `listening`. */
+export function recoveryMs(longestLeaseMs: number): number {
+  return longestLeaseMs + leaseMarginMs(longestLeaseMs);
+}
+
+function apply(current: Step, input: Input): void {
+  switch (input.kind) {
+    case 'submit':
+      return applySubmit(current, input);
+    case 'abandon':
+      return applyAbandon(current, input);
+    case 'cancel':
+      return applyCancel(current, input);
+    case 'getTask':
+      return applyGetTask(current, input);
+    case 'listWorkers':
+      return current.replyAtEnd(input.token, () => listWorkers(current, input.afterWorkerId, input.limit));
+    case 'getWorker':
+      return current.replyAtEnd(input.token, () => getWorker(current, input.workerId));
+    case 'fleetStats':
+      return current.replyAtEnd(input.token, () => ({ kind: 'fleetStats', stats: fleetStats(current.state) }));
+    case 'hello':
+      return applyHello(current, input);
+    case 'frame':
+      return applyFrame(current, input);
+    case 'suspect':
+      return applySuspect(current, input);
+    case 'sessionEnded':
+      return applySessionEnded(current, input);
+    case 'listening':
+      return applyListening(current);
+    case 'stalled':
+      return applyStalled(current, input);
+  }
+}
+
+function expire(current: Step): boolean {
+  const { state, now } = current;
+  for (let fired = 0; fired < state.config.maxAssignmentsPerStep; fired += 1) {
+    const target = state.timers.takeDue(now);
+    if (target === undefined) return false;
+    fire(current, target);
+  }
+  return state.timers.untilNextMs(now) === 0;
+}
+
+function fire(current: Step, target: TimerTarget): void {
+  switch (target.kind) {
+    case 'lease':
+      return loseWorker(current, target.worker, 'silent');
+    case 'hold':
+      return applyHoldLimit(current, target.worker, target.hold);
+    case 'due':
+      return becomeReady(current, target.task);
+    case 'deadline':
+      return passDeadline(current, target.task);
+  }
+}
+
+function becomeReady(current: Step, task: TaskRecord): void {
+  if (!keepsPlace(task)) givePlace(current, task);
+  current.setState(task, 'QUEUED');
+}
+
+function passDeadline(current: Step, task: TaskRecord): void {
+  const { holder } = task;
+  if (holder === null) finishTask(current, task, 'EXPIRED', DEADLINE_PASSED, null);
+  // The first durable outcome still wins; whatever it is but SUCCEEDED, the task is EXPIRED.
+  else if (holder.hold.cancelReason === null) cancelHold(current, holder.worker, holder.hold, 'DEADLINE');
+}

@@ -1,0 +1,86 @@
+/** What people see of the state: made when asked for, never kept. */
+import type { FleetStatsView, Reply, WorkerView } from './outputs.js';
+import type { SchedulerState, Step } from './state.js';
+import type { Now } from './inputs.js';
+import { isReady, workerState, type WorkerRecord } from './worker.js';
+
+const MAX_TYPES = 100;
+
+export function listWorkers(step: Step, afterWorkerId: string, limit: number): Reply {
+  const ids = [...step.state.workersById.keys()].filter((id) => id > afterWorkerId).sort();
+  const workers = ids.slice(0, limit).map((id) => viewWorker(step.state.workersById.get(id) as WorkerRecord, step.now));
+  return { kind: 'workers', workers, more: ids.length > limit };
+}
+
+export function getWorker(step: Step, workerId: string): Reply {
+  const worker = step.state.workersById.get(workerId);
+  return worker === undefined
+    ? { kind: 'workerNotFound', workerId }
+    : { kind: 'worker', worker: viewWorker(worker, step.now) };
+}
+
+function viewWorker(worker: WorkerRecord, now: Now): WorkerView {
+  const { hello } = worker;
+  const toWall = (monoMs: number): number => Math.round(now.wallMs + (monoMs - now.monoMs));
+  return {
+    workerId: worker.workerId,
+    incarnation: worker.incarnation,
+    sessionNumber: worker.sessionNumber,
+    state: workerState(worker),
+    stateMessage: stateMessage(worker, now),
+    version: hello?.version ?? '',
+    host: hello?.host ?? '',
+    pid: hello?.pid ?? 0,
+    taskTypes: hello?.taskTypes ?? new Map(),
+    labels: hello?.labels ?? {},
+    slots: hello?.slots ?? 0,
+    prefetch: hello?.prefetch ?? 0,
+    slotsUsed: worker.holds.size,
+    attempts: [...worker.holds.values()].map(({ ref, type, state, assignWallMs }) => ({
+      taskId: ref.taskId,
+      type,
+      attempt: ref.attempt,
+      state,
+      assignWallMs,
+    })),
+    attemptsDone: worker.attemptsDone,
+    connectWallMs: worker.connectWallMs,
+    lastFrameWallMs: worker.hello === null ? 0 : toWall(worker.lastFrameMonoMs),
+    leaseEndWallMs: worker.lease.target === null ? 0 : toWall(worker.lease.atMs),
+    load: worker.load,
+  };
+}
+
+function stateMessage(worker: WorkerRecord, now: Now): string {
+  const leaseLeftMs = Math.max(0, Math.round(worker.lease.atMs - now.monoMs));
+  switch (workerState(worker)) {
+    case 'DISCONNECTED':
+      return worker.hello === null
+        ? `held attempts when the coordinator restarted and has not come back; waited for ${leaseLeftMs} ms more`
+        : `its stream has ended; what it holds is kept for ${leaseLeftMs} ms more`;
+    case 'SUSPECT':
+      return 'frames to it are unacknowledged for more than 3 s; it gets nothing new';
+    case 'DRAINING':
+      return `finishing ${worker.holds.size} attempt(s), then it leaves`;
+    case 'READY':
+      return '';
+  }
+}
+
+export function fleetStats(state: SchedulerState): FleetStatsView {
+  const workers = { ready: 0, suspect: 0, draining: 0, disconnected: 0, slots: 0, slotsUsed: 0 };
+  for (const worker of state.workersById.values()) {
+    workers[COUNTED[workerState(worker)]] += 1;
+    if (!isReady(worker)) continue;
+    workers.slots += worker.hello?.slots ?? 0;
+    workers.slotsUsed += worker.holds.size;
+  }
+  const types = [...state.countsByType]
+    .map(([type, tasks]) => ({ type, tasks: { ...tasks }, open: tasks.scheduled + tasks.queued + tasks.running }))
+    .sort((a, b) => b.open - a.open || (a.type < b.type ? -1 : 1))
+    .slice(0, MAX_TYPES)
+    .map(({ type, tasks }) => ({ type, tasks, readyWorkers: state.matcher.readyWorkers(type) }));
+  return { tasks: { ...state.counts }, workers, totals: { ...state.totals }, types };
+}
+
+const COUNTED = { READY: 'ready', SUSPECT: 'suspect', DRAINING: 'draining', DISCONNECTED: 'disconnected' } as const;
