@@ -45,9 +45,16 @@ function newRow(
   payloadBytes: number,
   wallMs: number,
 ): TaskRow {
+  // Field by field, as toRow.
   return {
-    ...spec,
     taskId,
+    type: spec.type,
+    priority: spec.priority,
+    requiredLabels: spec.requiredLabels,
+    timeoutMs: spec.timeoutMs,
+    deadlineWallMs: spec.deadlineWallMs,
+    runTimeWallMs: spec.runTimeWallMs,
+    retry: spec.retry,
     digest,
     createWallMs: wallMs,
     payloadBytes,

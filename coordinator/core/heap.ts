@@ -26,7 +26,8 @@ export class IndexedHeap<T extends HeapNode> {
   }
 
   has(node: T): boolean {
-    return this.#nodes[node.heapIndex] === node;
+    // A read at -1 leaves the engine's fast path.
+    return node.heapIndex >= 0 && this.#nodes[node.heapIndex] === node;
   }
 
   /** Adds the node, or moves it to where its changed order belongs. */

@@ -180,8 +180,7 @@ export class Step {
 
 /** Puts a row into memory as it is: on submit, and after a restart. */
 export function createRecord(state: SchedulerState, row: TaskRow): TaskRecord {
-  const task: TaskRecord = {
-    ...row,
+  const task: TaskRecord = Object.assign(toRow(row), {
     heapIndex: -1,
     matchClass: state.matcher.enter(row.type, row.requiredLabels),
     domain: null,
@@ -190,7 +189,7 @@ export function createRecord(state: SchedulerState, row: TaskRow): TaskRecord {
     progress: null,
     due: newTimer(),
     deadline: newTimer(),
-  };
+  });
   state.tasks.set(task.taskId, task);
   count(state, task, 1);
   if (task.state === 'QUEUED') state.queue.push(task);
@@ -233,8 +232,11 @@ const COUNTED: Partial<Record<TaskState, keyof TaskCounts>> = {
   RUNNING: 'running',
 };
 
-/** A copy of what the store keeps: the record changes on, the row does not. */
-export function toRow(task: TaskRecord): TaskRow {
+/**
+ * A copy of what the store keeps: the record changes on, the row does not. Field by field: a spread of so many makes V8 fall
+ * back to a dictionary, a hundred times slower.
+ */
+export function toRow(task: TaskRow): Mutable<TaskRow> {
   return {
     taskId: task.taskId,
     type: task.type,
