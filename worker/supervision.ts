@@ -1,0 +1,55 @@
+/**
+ * What a supervisor and the worker processes that it started say to each other: JSON lines over a socket that the child
+ * inherits as a file descriptor. The child's session thread reads it, so it works while user code blocks the main thread;
+ * and since only the supervisor's process has the other end, its death by any cause is an end of file here.
+ */
+
+/** The environment of a supervised child. The worker's program removes it from its own before user code runs. */
+export const SUPERVISION_ENV = {
+  /** 32 lower-case hexadecimal digits: the child's incarnation. */
+  incarnation: 'REMUDA_INCARNATION',
+  /** Incarnations of the same worker_id that have ended, with commas between them. */
+  replaces: 'REMUDA_REPLACES',
+  /** The descriptor of the socket. */
+  supervisorFd: 'REMUDA_SUPERVISOR_FD',
+} as const;
+
+/** The most dead incarnations that a successor names. */
+export const REPLACES_MAX = 64;
+
+/** What the supervisor says. */
+export interface SupervisorMessage {
+  /** Leave: how long what runs may take to finish, in milliseconds. */
+  readonly drainMs: number;
+}
+
+/** What a child says. */
+export type ChildMessage =
+  /** It was welcomed for the first time: the incarnations that it replaces are known to the coordinator. */
+  | { readonly ready: true }
+  /** It is about to end, and why: a process that ends itself by SIGKILL cannot tell it by its exit status. */
+  | { readonly ending: { readonly code: number; readonly message: string } };
+
+/** A line as a message; undefined if it is none. */
+export function parseSupervisorLine(line: string): SupervisorMessage | undefined {
+  const value = parseLine(line) as Partial<SupervisorMessage> | undefined;
+  return typeof value?.drainMs === 'number' && value.drainMs >= 0 ? { drainMs: value.drainMs } : undefined;
+}
+
+/** A line as a message; undefined if it is none. */
+export function parseChildLine(line: string): ChildMessage | undefined {
+  const value = parseLine(line) as { ready?: unknown; ending?: { code?: unknown; message?: unknown } } | undefined;
+  if (value?.ready === true) return { ready: true };
+  const ending = value?.ending;
+  if (typeof ending?.code !== 'number') return undefined;
+  return { ending: { code: ending.code, message: typeof ending.message === 'string' ? ending.message : '' } };
+}
+
+function parseLine(line: string): object | undefined {
+  try {
+    const value = JSON.parse(line) as unknown;
+    return typeof value === 'object' && value !== null ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * What the process's main thread (handlers) and the session thread (stream) say to each other over a MessagePort.
+ *
+ * The thread owns everything about time: a main thread that is blocked runs no timers. So `started` leaves main before the
+ * handler is entered, the thread counts the time-out from its arrival, and `abort` is the thread's word.
+ */
+import type { SessionOptions } from './session-options.js';
+import type { AbortCause } from './task-handler.js';
+import type { FailureInfo } from './thrown.js';
+
+/** The fence in one string; unique in a process. */
+export type AttemptKey = string;
+
+/** One attempt for main to enter now: the thread sends it only when a slot is free. */
+export interface RunMessage {
+  readonly key: AttemptKey;
+  readonly taskId: string;
+  readonly attempt: number;
+  readonly type: string;
+  readonly contentType: string;
+  /** Owns its ArrayBuffer, so that it can be transferred. */
+  readonly data: Uint8Array<ArrayBuffer>;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly traceparent: string;
+  readonly failureCount: number;
+  /** Bound of the result in bytes. */
+  readonly maxResultBytes: number;
+}
+
+/** How a handler ended. What outcome that makes is the session machine's to say: it knows of aborts first. */
+export type Settlement =
+  | { readonly kind: 'returned'; readonly contentType: string; readonly data: Uint8Array }
+  | { readonly kind: 'threw'; readonly failure: FailureInfo }
+  /** Payload or result had no acceptable form: FAILED, whatever else happened to the attempt. */
+  | { readonly kind: 'refused'; readonly failure: FailureInfo };
+
+/** What main says. */
+export type FromMain =
+  /** Dial. Before it the thread only watches the supervisor. */
+  | { readonly t: 'start'; readonly options: SessionOptions }
+  | { readonly t: 'started'; readonly key: AttemptKey }
+  | { readonly t: 'settled'; readonly key: AttemptKey; readonly settlement: Settlement; readonly runMs: number }
+  | {
+      readonly t: 'progress';
+      readonly key: AttemptKey;
+      readonly number: number;
+      readonly contentType: string;
+      readonly data: Uint8Array;
+    }
+  | { readonly t: 'pong'; readonly number: number }
+  | { readonly t: 'leave'; readonly drainTimeoutMs: number };
+
+/** A thing that happened to the session, for the log and for listeners. `name` is stable. */
+export type SessionEvent =
+  | {
+      readonly name: 'welcome';
+      readonly sessionNumber: number;
+      readonly coordinatorVersion: string;
+      readonly leaseMs: number;
+      readonly heartbeatIntervalMs: number;
+    }
+  | {
+      readonly name: 'disconnected';
+      readonly sessionNumber: number;
+      /** Name of the gRPC status code. */
+      readonly code: string;
+      /** ErrorInfo.reason; empty if there is none. */
+      readonly reason: string;
+      readonly message: string;
+      /** When the next dial comes; undefined: never. */
+      readonly retryInMs: number | undefined;
+      /** Dials in a row that got no welcome. */
+      readonly failures: number;
+    }
+  | { readonly name: 'lease-lost'; readonly attempts: number }
+  | { readonly name: 'draining'; readonly deadlineMs: number; readonly cause: LeaveCause }
+  | { readonly name: 'stuck'; readonly taskId: string; readonly attempt: number; readonly type: string; readonly message: string }
+  | { readonly name: 'refused-assignment'; readonly taskId: string; readonly attempt: number; readonly message: string }
+  | { readonly name: 'report-refused'; readonly taskId: string; readonly attempt: number; readonly reason: string }
+  | { readonly name: 'undelivered'; readonly taskIds: readonly string[]; readonly message: string }
+  | { readonly name: 'superseded'; readonly message: string };
+
+/** Who began a departure. */
+export type LeaveCause =
+  /** stop() or a signal. */
+  | 'asked'
+  /** The coordinator's word, for instance by an operator. */
+  | 'coordinator'
+  /** A handler is stuck and the process is to be replaced. */
+  | 'recycle';
+
+/** What the session ended with. */
+export interface SessionExit {
+  /** 0 left in good order; 2 refused for good; 78 superseded; RECYCLED_EXIT a stuck handler. */
+  readonly code: number;
+  readonly message: string;
+}
+
+/** What the thread says. */
+export type FromThread =
+  | { readonly t: 'run'; readonly tasks: readonly RunMessage[] }
+  | { readonly t: 'abort'; readonly key: AttemptKey; readonly cause: AbortCause; readonly message: string }
+  | { readonly t: 'draining' }
+  | { readonly t: 'ping'; readonly number: number }
+  | { readonly t: 'event'; readonly event: SessionEvent }
+  | { readonly t: 'exit'; readonly exit: SessionExit };
