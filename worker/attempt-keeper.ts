@@ -203,9 +203,16 @@ export class AttemptKeeper {
     for (const attempt of [...this.book.all()]) if (attempt.stage === 'waiting') this.giveBack(attempt);
   }
 
-  /** Forgets what has not started: the next hello does not name it, which gives it back. */
-  dropWaiting(): void {
-    for (const attempt of [...this.book.all()]) if (attempt.stage === 'waiting') this.book.remove(attempt);
+  /** Forgets what has not started: the next hello does not name it, which gives it back. True if there was any. */
+  dropWaiting(): boolean {
+    const waiting = [...this.book.all()].filter(({ stage }) => stage === 'waiting');
+    for (const attempt of waiting) this.book.remove(attempt);
+    return waiting.length > 0;
+  }
+
+  /** A report is durable, or refused: either way it is done with. */
+  acknowledge(ref: AttemptRef): void {
+    this.outbox.forget(attemptKey(ref));
   }
 
   private giveBack(attempt: HeldAttempt): void {

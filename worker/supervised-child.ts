@@ -41,6 +41,9 @@ export interface ChildOutput {
 /** The descriptor of the supervision socket in the child. */
 export const CHILD_FD = 3;
 
+/** How long the last words of an ended child are waited for. */
+const LAST_WORDS_MS = 1_000;
+
 /** One process of a worker, from its start until it has been reaped. */
 export class SupervisedChild {
   private readonly process: ChildProcess;
@@ -105,8 +108,17 @@ export class SupervisedChild {
       this.socket?.destroy();
       this.listener.onEnd({ ...how, pid: this.process.pid, said: this.said });
     };
-    if (this.socket === undefined || this.socket.readableEnded || this.socket.destroyed) finish();
-    else this.socket.once('close', finish).resume();
+    const { socket } = this;
+    if (socket === undefined || socket.readableEnded || socket.destroyed) {
+      finish();
+      return;
+    }
+    // A process that the handlers left behind may hold the other end open: it is not waited for.
+    const timer = setTimeout(() => socket.destroy(), LAST_WORDS_MS);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      finish();
+    });
   }
 }
 

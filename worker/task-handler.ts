@@ -80,7 +80,7 @@ export interface TaskHandlerOptions<P = unknown> {
   readonly run: TaskHandler<P>;
   /** Upper bound of one attempt in milliseconds, 1 to 86,400,000; the task's own time-out holds if it is shorter. */
   readonly timeout?: number;
-  /** How many tasks of this type may run at once, 1 to the worker's slots. Default: the worker's slots. */
+  /** How many tasks of this type may run at once, 1 to 1,000; never more than the worker's slots, which is the default. */
   readonly slots?: number;
 }
 

@@ -1,0 +1,249 @@
+import { EventEmitter } from 'node:events';
+import { hostname } from 'node:os';
+import { Worker as Thread } from 'node:worker_threads';
+import type { Logger } from 'pino';
+import { Runner } from './runner.js';
+import { SessionLog } from './session-log.js';
+import type { SessionOptions } from './session-options.js';
+import { parseHandler, type RegisteredHandler, type TaskHandler, type TaskHandlerOptions } from './task-handler.js';
+import type { SessionThreadData } from './thread-data.js';
+import type { FromMain, FromThread, SessionEvent, SessionExit } from './thread-messages.js';
+import { packageVersion } from './version.js';
+import { newIncarnation, type CompiledWorkerOptions } from './worker-options.js';
+
+/** What only the `remuda-worker` program says. */
+export interface ProcessOptions {
+  /** From the supervisor. Default: made here. */
+  readonly incarnation?: string | undefined;
+  /** Incarnations of this worker_id that have ended. */
+  readonly replaces?: readonly string[];
+  /** The supervision socket. */
+  readonly supervisorFd?: number | undefined;
+  /** The process is the worker's own: its session thread writes the log itself and may end the process. */
+  readonly ownsProcess?: { readonly logLevel: string } | undefined;
+  /** Runs before the worker says hello, while its supervisor is watched already. */
+  readonly beforeHello?: (() => Promise<void>) | undefined;
+}
+
+/** Options of {@link FleetWorker.stop}. */
+export interface StopOptions {
+  /** How long handlers may run on before their signals abort, in milliseconds, 0 to 86,400,000. Default 300,000. */
+  readonly drainTimeoutMs?: number;
+}
+
+/** The events of a worker, by name. */
+export type WorkerEventName = SessionEvent['name'] | 'left';
+
+/** What a listener of an event is given. */
+export type WorkerEvent<N extends WorkerEventName> = N extends 'left' ? SessionExit : Extract<SessionEvent, { name: N }>;
+
+/** A drain's default deadline in milliseconds. */
+export const DRAIN_TIMEOUT_MS = 300_000;
+const DRAIN_TIMEOUT_MS_MAX = 86_400_000;
+const TYPES_MAX = 256;
+
+/**
+ * A worker: handlers on this thread, the session in another. Made by {@link createWorker}.
+ *
+ * Events: `welcome` (also after each reconnect), `disconnected`, `lease-lost`, `draining`, `stuck`, `refused-assignment`,
+ * `report-refused`, `undelivered`, `superseded`, and `left` when it is over, with `{ code, message }`: 0 after stop() or a
+ * drain by the coordinator, 2 refused, 78 superseded, 1 if the session thread failed.
+ */
+export class FleetWorker {
+  private readonly events = new EventEmitter();
+  private readonly handlers = new Map<string, RegisteredHandler>();
+  private readonly runner: Runner;
+  private readonly logger: Logger;
+  private readonly incarnation: string;
+  private readonly log: SessionLog | undefined;
+  private thread: Thread | undefined;
+  private starting: Promise<void> | undefined;
+  private readonly welcomed = new Deferred<void>();
+  private readonly over = new Deferred<SessionExit>();
+  private isOver = false;
+
+  constructor(
+    private readonly options: CompiledWorkerOptions,
+    private readonly processOptions: ProcessOptions = {},
+  ) {
+    const { workerId, address } = options;
+    this.incarnation = processOptions.incarnation ?? newIncarnation();
+    this.logger = options.logger.child({ worker_id: workerId, incarnation: this.incarnation });
+    this.log = processOptions.ownsProcess === undefined ? new SessionLog(this.logger, address, () => performance.now()) : undefined;
+    this.runner = new Runner({
+      handlers: this.handlers,
+      logger: this.logger,
+      post: (message, transfer) => this.post(message, transfer),
+      nowMs: () => performance.now(),
+    });
+  }
+  /** The id that it has in the fleet. */
+  get workerId(): string {
+    return this.options.workerId;
+  }
+
+  /**
+   * Adds a handler. Before start() only.
+   *
+   * @throws TypeError for a type or handler that is none; Error for a type that has one, or after start()
+   */
+  registerTaskHandler<P = unknown>(type: string, handler: TaskHandler<P> | TaskHandlerOptions<P>): this {
+    if (this.starting !== undefined || this.isOver) {
+      throw new Error(`registerTaskHandler("${type}"): the worker has started; register handlers before start()`);
+    }
+    if (this.handlers.has(type)) throw new Error(`registerTaskHandler("${type}"): the type has a handler already`);
+    const faults: string[] = [];
+    const registered = parseHandler(type, handler, faults);
+    if (registered === undefined) throw new TypeError(`registerTaskHandler: ${faults.join('; ')}`);
+    if (this.handlers.size >= TYPES_MAX) throw new Error(`registerTaskHandler("${type}"): a worker can offer ${TYPES_MAX} types`);
+    this.addHandler(registered);
+    return this;
+  }
+
+  /** Adds a handler that has been validated; also from `beforeHello`. */
+  addHandler(handler: RegisteredHandler): void {
+    this.handlers.set(handler.type, handler);
+  }
+
+  /** Adds a listener of an event. */
+  on<N extends WorkerEventName>(name: N, listener: (event: WorkerEvent<N>) => void): this {
+    this.events.on(name, listener);
+    return this;
+  }
+
+  /** Removes a listener. */
+  off<N extends WorkerEventName>(name: N, listener: (event: WorkerEvent<N>) => void): this {
+    this.events.off(name, listener);
+    return this;
+  }
+
+  /**
+   * Begins to dial, and goes on doing so until stop(). Fulfilled at the first welcome; a repeat returns the same promise.
+   *
+   * @throws Error without handlers, after stop(), and when the worker is over before its first welcome
+   */
+  start(): Promise<void> {
+    if (this.starting !== undefined) return this.starting;
+    if (this.isOver) return Promise.reject(new Error('start(): the worker has been stopped; create a new one'));
+    if (this.handlers.size === 0 && this.processOptions.beforeHello === undefined) {
+      return Promise.reject(new Error('start(): no handlers; call registerTaskHandler() first'));
+    }
+    this.starting = this.run();
+    return this.starting;
+  }
+
+  /**
+   * Leaves: takes nothing new, lets handlers finish until the deadline, delivers the reports. Fulfilled when the worker has
+   * left, with how it ended. Before start() and as a repeat it does nothing but bring the deadline forward.
+   */
+  async stop({ drainTimeoutMs = DRAIN_TIMEOUT_MS }: StopOptions = {}): Promise<SessionExit> {
+    if (!(drainTimeoutMs >= 0 && drainTimeoutMs <= DRAIN_TIMEOUT_MS_MAX)) {
+      throw new RangeError(`stop(): drainTimeoutMs is ${drainTimeoutMs}; it must be from 0 to ${DRAIN_TIMEOUT_MS_MAX}`);
+    }
+    if (this.thread === undefined) this.end({ code: 0, message: 'it had not been started' });
+    else this.post({ t: 'leave', drainTimeoutMs }, []);
+    return this.over.promise;
+  }
+
+  /** Fulfilled when the worker is over, for whatever reason. */
+  get left(): Promise<SessionExit> {
+    return this.over.promise;
+  }
+
+  private async run(): Promise<void> {
+    const { ownsProcess, supervisorFd, beforeHello } = this.processOptions;
+    const workerData: SessionThreadData = {
+      ownsProcess: ownsProcess !== undefined,
+      killWhenStuck: this.options.onStuck === 'exit',
+      log: ownsProcess === undefined ? undefined : { level: ownsProcess.logLevel },
+      supervisorFd,
+    };
+    this.thread = new Thread(new URL('./session-thread.js', import.meta.url), { workerData, name: 'remuda-session' });
+    this.thread.on('message', (message: FromThread) => this.hear(message));
+    this.thread.on('error', (error) => this.threadFailed(error));
+    await beforeHello?.();
+    if (this.isOver) throw new Error('the worker was stopped before it had started');
+    if (this.options.workerIdIsDefault) {
+      this.logger.warn(`worker_id ${this.workerId} is not stable: it has the process id in it; set one to be known after a restart`);
+    }
+    this.post({ t: 'start', options: this.sessionOptions() }, []);
+    await this.welcomed.promise;
+  }
+
+  private sessionOptions(): SessionOptions {
+    const { workerId, address, labels, slots, prefetch, onStuck } = this.options;
+    const taskTypes = [...this.handlers.values()].map((handler) => ({
+      type: handler.type,
+      slots: Math.min(handler.slots, slots),
+      timeoutMs: handler.timeoutMs,
+    }));
+    return {
+      ...{ workerId, address, labels, slots, prefetch, onStuck, taskTypes },
+      incarnation: this.incarnation,
+      replaces: this.processOptions.replaces ?? [],
+      version: packageVersion(),
+      host: hostname().slice(0, 253),
+      pid: process.pid,
+    };
+  }
+
+  private hear(message: FromThread): void {
+    switch (message.t) {
+      case 'run':
+        this.runner.run(message.tasks);
+        break;
+      case 'abort':
+        this.runner.abort(message.key, message.cause, message.message);
+        break;
+      case 'draining':
+        this.runner.drain();
+        break;
+      case 'ping':
+        this.post({ t: 'pong', number: message.number }, []);
+        break;
+      case 'event':
+        this.log?.write(message.event);
+        if (message.event.name === 'welcome') this.welcomed.resolve();
+        this.events.emit(message.event.name, message.event);
+        break;
+      case 'exit':
+        this.end(message.exit);
+        break;
+    }
+  }
+
+  private threadFailed(error: Error): void {
+    this.logger.fatal({ err: error }, 'the session thread failed; this worker is over');
+    this.end({ code: 1, message: `the session thread failed: ${error.message}` });
+  }
+
+  private end(exit: SessionExit): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.runner.abortAll('WORKER_FAILED', exit.message);
+    // The program's thread stays: it sees to it that the process ends.
+    if (this.processOptions.ownsProcess === undefined) void this.thread?.terminate();
+    this.welcomed.reject(new Error(`the worker is over before its first welcome: ${exit.message}`));
+    this.over.resolve(exit);
+    this.events.emit('left', exit);
+  }
+
+  private post(message: FromMain, transfer: ArrayBuffer[]): void {
+    this.thread?.postMessage(message, transfer);
+  }
+}
+
+/** A promise and the means to settle it; later calls do nothing. */
+class Deferred<T> {
+  resolve: (value: T) => void = () => undefined;
+  reject: (error: Error) => void = () => undefined;
+  readonly promise = new Promise<T>((resolve, reject) => {
+    this.resolve = resolve;
+    this.reject = reject;
+  });
+
+  constructor() {
+    // Whoever awaits it sees the rejection; nobody has to.
+    this.promise.catch(() => undefined);
+  }
+}

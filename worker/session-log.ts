@@ -1,0 +1,85 @@
+import type { Logger } from 'pino';
+import type { SessionEvent } from './thread-messages.js';
+
+/** While no coordinator answers, say so at most this often. */
+const QUIET_MS = 30_000;
+
+/** Writes the session's events to a log whose lines carry worker_id and incarnation already. */
+export class SessionLog {
+  private saidMs = -Infinity;
+  private welcomedBefore = false;
+
+  constructor(
+    private readonly logger: Logger,
+    private readonly address: string,
+    private readonly nowMs: () => number,
+  ) {}
+
+  /** Writes one event. */
+  write(event: SessionEvent): void {
+    const { logger } = this;
+    switch (event.name) {
+      case 'welcome':
+        this.welcome(event);
+        break;
+      case 'disconnected':
+        this.disconnected(event);
+        break;
+      case 'lease-lost':
+        logger.warn({ attempts: event.attempts }, 'lease lost: the coordinator was not heard; the signals of all handlers are aborted');
+        break;
+      case 'draining':
+        logger.info({ cause: event.cause, deadline_ms: Math.round(event.deadlineMs) }, 'draining: nothing new is taken');
+        break;
+      case 'stuck':
+        logger.error({ task_id: event.taskId, attempt: event.attempt, type: event.type }, `stuck: ${event.message}`);
+        break;
+      case 'refused-assignment':
+        logger.warn({ task_id: event.taskId, attempt: event.attempt }, `given back unstarted: ${event.message}`);
+        break;
+      case 'report-refused':
+        logger.warn(
+          { task_id: event.taskId, attempt: event.attempt, reason: event.reason },
+          'the coordinator did not count this report: the task had moved on',
+        );
+        break;
+      case 'undelivered':
+        logger.error({ task_ids: event.taskIds }, `leaving with reports undelivered: ${event.message}`);
+        break;
+      case 'superseded':
+        logger.error(`superseded: ${event.message}`);
+        break;
+    }
+  }
+
+  private welcome(event: Extract<SessionEvent, { name: 'welcome' }>): void {
+    const fields = {
+      session_number: event.sessionNumber,
+      address: this.address,
+      coordinator_version: event.coordinatorVersion,
+      lease_ms: event.leaseMs,
+      heartbeat_interval_ms: event.heartbeatIntervalMs,
+    };
+    this.logger.info(fields, this.welcomedBefore ? 'welcomed again' : 'ready');
+    this.welcomedBefore = true;
+    this.saidMs = -Infinity;
+  }
+
+  private disconnected(event: Extract<SessionEvent, { name: 'disconnected' }>): void {
+    const { sessionNumber, code, reason, message, failures } = event;
+    const fields = { session_number: sessionNumber, address: this.address, code, reason, failures };
+    if (event.retryInMs === undefined) {
+      this.logger.fatal(fields, `the coordinator at ${this.address} refuses this worker: ${message}`);
+      return;
+    }
+    if (this.nowMs() - this.saidMs < QUIET_MS) return;
+    this.saidMs = this.nowMs();
+    const advice =
+      code === 'UNAVAILABLE'
+        ? `is one running there? Start it with: remuda-coordinator --listen ${this.address}`
+        : code === 'UNIMPLEMENTED'
+          ? 'something else than a Remuda coordinator listens there'
+          : 'dialling again';
+    this.logger.warn(fields, `no session with a coordinator at ${this.address} (${code}: ${message}); ${advice}`);
+  }
+}

@@ -1,0 +1,559 @@
+/**
+ * The worker's side of the one stream, as a state machine without I/O, timers or clock: every input carries the time, and
+ * what is to be done comes out as data. The session thread hosts it over a socket, the simulation over a made-up network.
+ *
+ * ```
+ *          start             stream opened             welcome
+ *   Idle --------> Dialling ---------------> AwaitingWelcome --------> Open
+ *                     ^  |                        |                     |
+ *                     |  '------ ended, or too slow: back-off ----------'   handlers run on meanwhile
+ *                     |                           v
+ *                     '--------------------- BackingOff
+ *
+ *   any --- SUPERSEDED ---> Superseded --- handlers have settled, or 5 s ---> Left (78)
+ *   any --- INVALID_ARGUMENT ---> Left (2)
+ *   any --- departure complete ---> Left (0, or EXIT_RECYCLE)
+ * ```
+ *
+ * Beside the state of the stream runs the departure: a worker may want to leave while it is connected or not.
+ *
+ * - asked (SIGTERM, stop()): `leaving` asks the coordinator to drain; its `drain` says until when handlers may run. What has
+ *   not started is given back. At the deadline signals abort. The worker leaves when all reports are acknowledged.
+ * - coordinator: `drain` came unasked. The same from there on.
+ * - recycle: a handler is stuck. The worker takes nothing more, the other handlers finish, and the process is ended.
+ * - Without a stream nothing new starts, and the reports are offered for 10 s after the last handler has ended.
+ *
+ * The host's turn: give all inputs that have arrived, then {@link SessionMachine.tick}, do the {@link
+ * SessionMachine.takeEffects | effects} in order, write {@link SessionMachine.takeFrame | frames} as long as the stream takes
+ * them, and tick again at {@link SessionMachine.deadlineMs}.
+ */
+import { create } from '@bufbuild/protobuf';
+import {
+  HeartbeatSchema,
+  HelloSchema,
+  LeavingSchema,
+  type AttemptRef,
+  type ConnectRequest,
+  type ConnectResponse,
+  type Hello,
+  type Welcome,
+} from '../proto/gen/remuda/v1/worker_service_pb.js';
+import type { PayloadContent } from '../proto/payload.js';
+import type { HeldAttempt } from './attempt-book.js';
+import { AttemptKeeper } from './attempt-keeper.js';
+import { Backoff } from './backoff.js';
+import { EXIT_RECYCLE, EXIT_REFUSED, EXIT_SUPERSEDED, type SessionEffect } from './session-effects.js';
+import { SESSION_PERIODS, type SessionOptions, type SessionPeriods } from './session-options.js';
+import type { AttemptKey, LeaveCause, SessionEvent, SessionExit, Settlement } from './thread-messages.js';
+import { WorkerLink } from './worker-link.js';
+
+/** Where the stream stands. */
+export type SessionState =
+  /** Not started. */
+  | { readonly t: 'Idle' }
+  /** No stream; the next dial comes by itself. */
+  | { readonly t: 'BackingOff'; readonly dialAtMs: number }
+  /** The host opens a stream. */
+  | { readonly t: 'Dialling'; readonly sessionNumber: number; readonly giveUpAtMs: number }
+  /** Hello has been said, or waits to be written; nothing else may be said before the answer. */
+  | {
+      readonly t: 'AwaitingWelcome';
+      readonly sessionNumber: number;
+      readonly giveUpAtMs: number;
+      readonly link: WorkerLink;
+      readonly hello: Hello;
+    }
+  /** Welcomed. */
+  | {
+      readonly t: 'Open';
+      readonly sessionNumber: number;
+      readonly link: WorkerLink;
+      readonly sinceMs: number;
+      readonly heartbeatIntervalMs: number;
+      /** A frame that is unacknowledged for this long means that the stream is dead: half a lease, +-10 %. */
+      readonly ackTimeoutMs: number;
+    }
+  /** Another process has the id; handlers clean up. */
+  | { readonly t: 'Superseded'; readonly exitAtMs: number; readonly message: string }
+  /** Over. */
+  | { readonly t: 'Left'; readonly exit: SessionExit };
+
+/** How the worker leaves. */
+interface Departure {
+  readonly cause: LeaveCause;
+  /** When handlers that still run are aborted. */
+  deadlineMs: number;
+  /** `leaving` has been said on this stream. */
+  told: boolean;
+  /** `drain` has come on this stream: nothing new is on its way. */
+  confirmed: boolean;
+  aborted: boolean;
+  /** When the last handler had settled. */
+  handlersEndedMs: number | undefined;
+}
+
+/** How a stream ended. */
+export interface StreamEnd {
+  /** Name of the gRPC status code; OK if the coordinator just closed it. */
+  readonly code: string;
+  /** ErrorInfo.reason; empty if there is none. */
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** A worker's own measurements, for a heartbeat. */
+export interface WorkerLoad {
+  /** Thousandths of one core. */
+  readonly cpuMillis: number;
+  readonly rssBytes: number;
+  readonly handlerLoopLagMs: number;
+}
+
+/** What the machine is given besides its options. */
+export interface SessionMachineDeps {
+  /** Evenly distributed in [0, 1). */
+  readonly random: () => number;
+  /** Default: {@link SESSION_PERIODS}. */
+  readonly periods?: Partial<SessionPeriods>;
+}
+
+/** Answers of something that is no coordinator, or none that would have us: dialling fast would help nobody. */
+const DENIED_CODES = new Set(['UNIMPLEMENTED', 'PERMISSION_DENIED', 'UNAUTHENTICATED', 'NOT_FOUND']);
+const DAY_MS = 86_400_000;
+
+/** See the head of this file. */
+export class SessionMachine {
+  /** The attempts, for the host to look at. */
+  readonly keeper: AttemptKeeper;
+  private current: SessionState = { t: 'Idle' };
+  private departure: Departure | undefined;
+  private effects: SessionEffect[] = [];
+  private sessionNumber = 0;
+  /** Dials in a row that got no welcome. */
+  private failures = 0;
+  private leaseMs: number | undefined;
+  /** When the newest frame that the coordinator has acknowledged was sent. */
+  private ackedSentMs: number | undefined;
+  private leaseLost = false;
+  private heartbeatAtMs = Infinity;
+  /** The main thread was seen to turn at this time. Undefined: the host does not watch it. */
+  private loopAliveMs: number | undefined;
+  private stuckGraceMs = 10_000;
+  private recycling = false;
+  /** Since when there has been no welcomed stream. */
+  private disconnectedMs: number | undefined;
+  /** Attempts were dropped unstarted: the next hello gives them back by not naming them. */
+  private owesSnapshot = false;
+  private readonly backoff: Backoff;
+  private readonly periods: SessionPeriods;
+
+  constructor(
+    private readonly options: SessionOptions,
+    private readonly deps: SessionMachineDeps,
+  ) {
+    this.periods = { ...SESSION_PERIODS, ...deps.periods };
+    const { backoffMinMs, backoffMaxMs } = this.periods;
+    const { random } = deps;
+    this.backoff = new Backoff({ minMs: backoffMinMs, initialMs: backoffMinMs * 2, maxMs: backoffMaxMs, random });
+    this.keeper = new AttemptKeeper(options, (effect) => this.effects.push(effect));
+  }
+
+  /** Where the stream stands. */
+  get state(): SessionState {
+    return this.current;
+  }
+
+  /** What is to be done since the last call. */
+  takeEffects(): SessionEffect[] {
+    const { effects } = this;
+    this.effects = [];
+    return effects;
+  }
+
+  /** Begins to dial. */
+  start(nowMs: number): void {
+    if (this.current.t !== 'Idle') return;
+    this.disconnectedMs = nowMs;
+    this.dial(nowMs);
+  }
+
+  /** The stream of this session number takes frames. */
+  opened(sessionNumber: number): void {
+    const { current } = this;
+    if (current.t !== 'Dialling' || current.sessionNumber !== sessionNumber) return;
+    const { giveUpAtMs } = current;
+    const hello = this.hello(sessionNumber);
+    const link = new WorkerLink();
+    link.hello(hello);
+    this.setState({ t: 'AwaitingWelcome', sessionNumber, giveUpAtMs, link, hello });
+  }
+
+  /** A frame has arrived. Frames of streams that are given up do not count. */
+  frame(nowMs: number, sessionNumber: number, frame: ConnectResponse): void {
+    const { current } = this;
+    if (current.t !== 'AwaitingWelcome' && current.t !== 'Open') return;
+    if (current.sessionNumber !== sessionNumber) return;
+    const { fresh, ackedSentMs } = current.link.receive(nowMs, frame);
+    if (ackedSentMs !== undefined) this.ackedSentMs = Math.max(ackedSentMs, this.ackedSentMs ?? -Infinity);
+    if (!fresh) return;
+    if (current.t === 'AwaitingWelcome') {
+      if (frame.welcome === undefined) {
+        this.drop(nowMs, 'INTERNAL', 'FIRST_FRAME_NOT_WELCOME', 'the first frame was no welcome; is this a coordinator?');
+        return;
+      }
+      this.welcomed(nowMs, current, frame.welcome);
+    }
+    this.apply(nowMs, frame);
+  }
+
+  private apply(nowMs: number, { assignments, reportAcks, cancels, drain }: ConnectResponse): void {
+    if (assignments.length > 0) this.keeper.assign(nowMs, assignments);
+    for (const { attempt, accepted, reason } of reportAcks) {
+      if (attempt === undefined) continue;
+      this.keeper.acknowledge(attempt);
+      if (accepted) continue;
+      this.event({ name: 'report-refused', taskId: attempt.taskId, attempt: attempt.attempt, reason });
+    }
+    for (const cancel of cancels) this.keeper.cancel(nowMs, cancel);
+    if (drain !== undefined) this.drained(nowMs, drain.deadlineMs);
+  }
+
+  /** The stream of this session number has ended, or could not be opened. */
+  ended(nowMs: number, sessionNumber: number, { code, reason, message }: StreamEnd): void {
+    const { current } = this;
+    if (!('sessionNumber' in current) || current.sessionNumber !== sessionNumber) return;
+    if (reason === 'SUPERSEDED') {
+      this.superseded(nowMs, message);
+    } else if (code === 'INVALID_ARGUMENT') {
+      this.lost(nowMs, { code, reason, message }, undefined);
+      this.keeper.abortAll(nowMs, 'WORKER_FAILED', message);
+      this.exit({ code: EXIT_REFUSED, message: `the coordinator refuses this worker: ${message}` });
+    } else {
+      this.retry(nowMs, { code, reason, message });
+    }
+  }
+
+  /** A handler is about to be entered. */
+  started(nowMs: number, key: AttemptKey): void {
+    this.keeper.started(nowMs, key);
+  }
+
+  /** A handler has settled after `runMs`. */
+  settled(nowMs: number, key: AttemptKey, settlement: Settlement, runMs: number): void {
+    this.keeper.settled(nowMs, key, settlement, runMs);
+  }
+
+  /** A handler has something to say. */
+  progress(key: AttemptKey, number: number, content: PayloadContent): void {
+    this.keeper.progress(key, number, content);
+  }
+
+  /** The answer to the effect `measure`: leaves as a heartbeat. */
+  load({ cpuMillis, rssBytes, handlerLoopLagMs }: WorkerLoad): void {
+    if (this.current.t !== 'Open') return;
+    const heartbeat = create(HeartbeatSchema, { cpuMillis, rssBytes: BigInt(rssBytes), handlerLoopLagMs });
+    this.current.link.heartbeat(heartbeat);
+  }
+
+  /** The main thread was surely turning at `atMs`. A host that never says so has no handlers that can block it. */
+  loopAlive(atMs: number): void {
+    this.loopAliveMs = Math.max(atMs, this.loopAliveMs ?? -Infinity);
+  }
+
+  /** The worker is to leave; handlers may run on for `drainTimeoutMs`. A repeat can only bring the deadline forward. */
+  leave(nowMs: number, drainTimeoutMs: number): void {
+    if (this.current.t === 'Left' || this.current.t === 'Superseded') return;
+    if (this.current.t === 'Idle') {
+      this.exit({ code: 0, message: 'it had not been started' });
+      return;
+    }
+    this.depart(nowMs, 'asked', nowMs + drainTimeoutMs);
+  }
+
+  private depart(nowMs: number, cause: LeaveCause, deadlineMs: number): Departure {
+    if (this.departure !== undefined) {
+      if (deadlineMs < this.departure.deadlineMs) {
+        this.departure.deadlineMs = deadlineMs;
+        this.departure.told = false;
+      }
+      return this.departure;
+    }
+    const told = cause === 'coordinator';
+    this.departure = { cause, deadlineMs, told, confirmed: told, aborted: false, handlersEndedMs: undefined };
+    this.keeper.intake = 'held';
+    this.effects.push({ kind: 'draining' });
+    this.event({ name: 'draining', deadlineMs: Math.max(0, deadlineMs - nowMs), cause });
+    // With a hello on its way, what waits is named in it and given back once the drain has come.
+    if (this.current.t === 'BackingOff' || this.current.t === 'Dialling') this.dropWaiting();
+    return this.departure;
+  }
+
+  private drained(nowMs: number, deadlineMs: number): void {
+    const departure = this.depart(nowMs, 'coordinator', nowMs + deadlineMs);
+    departure.deadlineMs = nowMs + deadlineMs;
+    departure.told = true;
+    departure.confirmed = true;
+    this.keeper.intake = 'closed';
+    this.keeper.giveBackWaiting();
+  }
+
+  /** Applies what the time has brought. */
+  tick(nowMs: number): void {
+    if (this.current.t === 'Idle' || this.current.t === 'Left') return;
+    this.tickLease(nowMs);
+    const stuck = this.keeper.tick(nowMs);
+    if (stuck.length > 0) this.stuck(nowMs, stuck);
+    this.tickStream(nowMs);
+    this.tickRecycle(nowMs);
+    this.tickDeparture(nowMs);
+  }
+
+  private tickLease(nowMs: number): void {
+    if (this.leaseLost || nowMs < this.leaseEndMs()) return;
+    this.leaseLost = true;
+    if (this.keeper.book.heldCount === 0) return;
+    this.event({ name: 'lease-lost', attempts: this.keeper.book.heldCount });
+    this.dropWaiting();
+    this.keeper.abortAll(nowMs, 'LEASE_LOST', 'the coordinator has not been heard for a lease; the task may run elsewhere');
+  }
+
+  /** The worker's own lease: it ends before the coordinator's, also when only one direction works. */
+  private leaseEndMs(): number {
+    const { leaseMs, ackedSentMs } = this;
+    return leaseMs === undefined || ackedSentMs === undefined ? Infinity : ackedSentMs + leaseMs;
+  }
+
+  private tickStream(nowMs: number): void {
+    const { current } = this;
+    switch (current.t) {
+      case 'BackingOff':
+        if (nowMs >= current.dialAtMs) this.dial(nowMs);
+        break;
+      case 'Dialling':
+      case 'AwaitingWelcome':
+        if (nowMs < current.giveUpAtMs) break;
+        this.drop(nowMs, 'DEADLINE_EXCEEDED', 'WELCOME_TIMEOUT', `no welcome from ${this.options.address} in time`);
+        break;
+      case 'Open':
+        if (nowMs >= (current.link.oldestUnackedMs() ?? Infinity) + current.ackTimeoutMs) {
+          const message = `a frame was not acknowledged for ${Math.round(current.ackTimeoutMs)} ms`;
+          this.drop(nowMs, 'DEADLINE_EXCEEDED', 'ACK_TIMEOUT', message);
+        } else if (nowMs >= this.heartbeatAtMs) {
+          this.heartbeatAtMs = nowMs + current.heartbeatIntervalMs;
+          this.effects.push({ kind: 'measure' });
+        }
+        break;
+      case 'Superseded':
+        if (this.keeper.book.unsettledCount > 0 && nowMs < current.exitAtMs) break;
+        this.exit({ code: EXIT_SUPERSEDED, message: current.message });
+        break;
+    }
+  }
+
+  /** Handlers that have not settled in the grace after their abort. */
+  private stuck(nowMs: number, attempts: readonly HeldAttempt[]): void {
+    for (const attempt of attempts) {
+      const { ref, type, abort } = attempt;
+      const why = `its handler has not settled within ${this.stuckGraceMs} ms of its abort (${abort?.cause ?? 'unknown'})`;
+      this.event({ name: 'stuck', taskId: ref.taskId, attempt: ref.attempt, type, message: why });
+      // A worker that leaves does not wait for it; one that stays keeps the slot in use until it settles.
+      if (this.options.onStuck === 'exit' || this.departure !== undefined) this.keeper.giveUp(nowMs, attempt, why);
+    }
+    if (this.options.onStuck !== 'exit' || this.current.t === 'Superseded') return;
+    this.recycling = true;
+    // What still runs has time-outs of its own.
+    this.depart(nowMs, 'recycle', nowMs + DAY_MS);
+    if (this.current.t === 'Open') this.keeper.giveBackWaiting();
+    else this.dropWaiting();
+    this.keeper.intake = 'closed';
+  }
+
+  /** A loop that was blocked for the whole grace will not let the others finish either. */
+  private tickRecycle(nowMs: number): void {
+    if (!this.recycling || nowMs < this.blockedForGraceMs()) return;
+    for (const attempt of [...this.keeper.book.all()]) {
+      this.keeper.abort(nowMs, attempt, 'RECYCLED', 'another handler blocks the process');
+      this.keeper.giveUp(nowMs, attempt, 'the process is replaced');
+    }
+  }
+
+  private blockedForGraceMs(): number {
+    return this.loopAliveMs === undefined ? Infinity : this.loopAliveMs + this.stuckGraceMs;
+  }
+
+  private tickDeparture(nowMs: number): void {
+    const { departure, current } = this;
+    if (departure === undefined || current.t === 'Left' || current.t === 'Superseded') return;
+    if (current.t === 'Open' && !departure.told) {
+      departure.told = true;
+      const drainTimeoutMs = Math.min(DAY_MS, Math.max(0, Math.round(departure.deadlineMs - nowMs)));
+      current.link.leaving(create(LeavingSchema, { drainTimeoutMs }));
+    }
+    if (!departure.aborted && nowMs >= departure.deadlineMs) this.abortDeparted(nowMs, departure);
+    if (this.keeper.book.unsettledCount > 0) return;
+    departure.handlersEndedMs ??= nowMs;
+    const complete = this.keeper.settledUp && (current.t === 'Open' ? departure.confirmed && current.link.idle : !this.owesSnapshot);
+    if (complete) this.finish();
+    else if (nowMs >= this.giveUpDeliveryMs(departure)) this.undelivered();
+  }
+
+  private abortDeparted(nowMs: number, departure: Departure): void {
+    departure.aborted = true;
+    this.keeper.abortAll(nowMs, 'DRAINED', "the drain's deadline has passed");
+    // Aborted before, and not settled for so long that it counts as stuck: the worker leaves without it.
+    for (const attempt of [...this.keeper.book.all()]) {
+      if (attempt.stuck) this.keeper.giveUp(nowMs, attempt, 'the worker leaves');
+    }
+  }
+
+  private giveUpDeliveryMs({ handlersEndedMs }: Departure): number {
+    const { recycleMs, acknowledgeMs, deliverMs } = this.periods;
+    const endedMs = handlersEndedMs ?? Infinity;
+    if (this.recycling) return endedMs + recycleMs;
+    if (this.current.t === 'Open') return endedMs + acknowledgeMs;
+    return Math.max(endedMs, this.disconnectedMs ?? 0) + deliverMs;
+  }
+
+  private undelivered(): void {
+    const taskIds = this.keeper.outbox.refs().map(({ taskId }) => taskId);
+    const message = 'the coordinator has not acknowledged these reports; it will hand the tasks out again';
+    if (taskIds.length > 0) this.event({ name: 'undelivered', taskIds, message });
+    this.finish();
+  }
+
+  private finish(): void {
+    if (this.recycling) this.exit({ code: EXIT_RECYCLE, message: 'a handler is stuck; the process is replaced' });
+    else this.exit({ code: 0, message: 'the worker has left' });
+  }
+
+  /** When {@link tick} has something to do next; Infinity: only after another input. */
+  deadlineMs(): number {
+    const { current, departure } = this;
+    if (current.t === 'Idle' || current.t === 'Left') return Infinity;
+    let deadlineMs = Math.min(this.keeper.deadlineMs(), this.leaseLost ? Infinity : this.leaseEndMs());
+    const sooner = (atMs: number) => {
+      deadlineMs = Math.min(deadlineMs, atMs);
+    };
+    if (current.t === 'BackingOff') sooner(current.dialAtMs);
+    if (current.t === 'Dialling' || current.t === 'AwaitingWelcome') sooner(current.giveUpAtMs);
+    if (current.t === 'Superseded') sooner(current.exitAtMs);
+    if (current.t === 'Open') {
+      sooner(this.heartbeatAtMs);
+      sooner((current.link.oldestUnackedMs() ?? Infinity) + current.ackTimeoutMs);
+      sooner(current.link.ackDueMs());
+    }
+    if (this.recycling && this.keeper.book.unsettledCount > 0) sooner(this.blockedForGraceMs());
+    if (departure !== undefined) {
+      if (!departure.aborted) sooner(departure.deadlineMs);
+      if (departure.handlersEndedMs !== undefined) sooner(this.giveUpDeliveryMs(departure));
+    }
+    return deadlineMs;
+  }
+
+  /** The next frame to write now; undefined if there is nothing to say. Ask again until then, as long as the stream takes it. */
+  takeFrame(nowMs: number): ConnectRequest | undefined {
+    const { current } = this;
+    if (current.t !== 'AwaitingWelcome' && current.t !== 'Open') return undefined;
+    if (current.t === 'Open') this.keeper.offerTo(current.link);
+    return current.link.next(nowMs);
+  }
+
+  private hello(sessionNumber: number): Hello {
+    const { workerId, incarnation, replaces, version, host, pid, labels, slots, prefetch } = this.options;
+    const { running, unsentReports } = this.keeper.snapshot();
+    const taskTypes = this.options.taskTypes.map((offered) => ({ type: offered.type, slots: offered.slots }));
+    return create(HelloSchema, {
+      ...{ workerId, incarnation, sessionNumber, replaces: [...replaces], version, host, pid },
+      ...{ taskTypes, labels: { ...labels }, slots, prefetch, running, unsentReports },
+    });
+  }
+
+  private dial(nowMs: number): void {
+    this.sessionNumber += 1;
+    const { sessionNumber } = this;
+    const halfLeaseMs = this.leaseMs === undefined ? Infinity : this.leaseMs / 2;
+    const giveUpAtMs = nowMs + Math.min(this.periods.welcomeTimeoutMs, halfLeaseMs);
+    this.setState({ t: 'Dialling', sessionNumber, giveUpAtMs });
+    this.effects.push({ kind: 'dial', sessionNumber });
+  }
+
+  private welcomed(nowMs: number, { sessionNumber, link, hello }: Extract<SessionState, { t: 'AwaitingWelcome' }>, welcome: Welcome): void {
+    const { leaseMs, heartbeatIntervalMs, stuckGraceMs, coordinatorVersion } = welcome;
+    if (leaseMs <= 0 || heartbeatIntervalMs <= 0) {
+      this.drop(nowMs, 'INTERNAL', 'INVALID_WELCOME', 'the welcome names no lease or no heartbeat interval');
+      return;
+    }
+    this.failures = 0;
+    this.leaseMs = leaseMs;
+    this.leaseLost = false;
+    this.owesSnapshot = false;
+    this.disconnectedMs = undefined;
+    if (stuckGraceMs > 0) this.stuckGraceMs = stuckGraceMs;
+    // Many workers of one network see it fail at the same moment: they must not all come back at the same moment.
+    const ackTimeoutMs = (leaseMs / 2) * (0.9 + 0.2 * this.deps.random());
+    this.setState({ t: 'Open', sessionNumber, link, sinceMs: nowMs, heartbeatIntervalMs, ackTimeoutMs });
+    this.heartbeatAtMs = nowMs;
+    if (this.departure !== undefined) {
+      // A stream begins without drain, whatever the one before it said.
+      this.departure.told = false;
+      this.departure.confirmed = false;
+    }
+    this.keeper.reconcile(nowMs, welcome, hello.unsentReports satisfies AttemptRef[]);
+    this.event({ name: 'welcome', sessionNumber, coordinatorVersion, leaseMs, heartbeatIntervalMs });
+  }
+
+  private drop(nowMs: number, code: string, reason: string, message: string): void {
+    if ('sessionNumber' in this.current) {
+      this.effects.push({ kind: 'hangUp', sessionNumber: this.current.sessionNumber, gently: false });
+    }
+    this.retry(nowMs, { code, reason, message });
+  }
+
+  /** The stream is gone; the handlers run on, and the next dial comes after a back-off. */
+  private retry(nowMs: number, end: StreamEnd): void {
+    const { current } = this;
+    if (current.t === 'Open' && nowMs - current.sinceMs >= this.periods.stableMs) this.backoff.reset();
+    const { deniedBackoffMs } = this.periods;
+    const denied = DENIED_CODES.has(end.code);
+    const waitMs = denied ? deniedBackoffMs * (0.5 + this.deps.random()) : this.backoff.nextMs();
+    this.setState({ t: 'BackingOff', dialAtMs: nowMs + waitMs });
+    this.lost(nowMs, end, waitMs);
+  }
+
+  private lost(nowMs: number, end: StreamEnd, retryInMs: number | undefined): void {
+    this.failures += 1;
+    this.disconnectedMs ??= nowMs;
+    this.heartbeatAtMs = Infinity;
+    if (this.departure !== undefined) this.dropWaiting();
+    this.event({ name: 'disconnected', sessionNumber: this.sessionNumber, ...end, retryInMs, failures: this.failures });
+  }
+
+  private superseded(nowMs: number, message: string): void {
+    this.setState({ t: 'Superseded', exitAtMs: nowMs + this.periods.supersededMs, message });
+    this.event({ name: 'superseded', message });
+    this.keeper.intake = 'closed';
+    this.keeper.abortAll(nowMs, 'SUPERSEDED', message);
+    // Whatever they return belongs to nobody: their attempts move when the lease of this incarnation is over.
+    this.keeper.discardAll();
+  }
+
+  private exit(exit: SessionExit): void {
+    if ('sessionNumber' in this.current) {
+      this.effects.push({ kind: 'hangUp', sessionNumber: this.current.sessionNumber, gently: true });
+    }
+    this.setState({ t: 'Left', exit });
+    this.effects.push({ kind: 'exit', exit });
+  }
+
+  private dropWaiting(): void {
+    if (this.keeper.dropWaiting()) this.owesSnapshot = true;
+  }
+
+  private event(event: SessionEvent): void {
+    this.effects.push({ kind: 'event', event });
+  }
+
+  private setState(state: SessionState): void {
+    this.current = state;
+  }
+}

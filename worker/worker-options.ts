@@ -1,0 +1,178 @@
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import { pino, type Logger } from 'pino';
+import { REPLACES_MAX } from './supervision.js';
+import type { OnStuck } from './session-options.js';
+import { kindOf, SLOTS_MAX } from './task-handler.js';
+
+/** Options of createWorker(). */
+export interface WorkerOptions {
+  /** The coordinator: HOST:PORT or unix:PATH. */
+  readonly address: string;
+  /** How many handlers run at once, 1 to 1,000. Default 1. */
+  readonly slots?: number;
+  /**
+   * Stable across restarts, unique in the fleet: 1 to 127 characters of `A-Z a-z 0-9 . _ : / @ -`, beginning with a letter or
+   * digit. Default: host and process id, which is not stable.
+   */
+  readonly workerId?: string;
+  /** Labels that tasks may require: at most 64. Keys 1 to 63 characters of `A-Z a-z 0-9 . _ / -`, values at most 63. */
+  readonly labels?: Readonly<Record<string, string>>;
+  /** How many more attempts may wait here unstarted, 0 to 1,000. Default 0. */
+  readonly prefetch?: number;
+  /**
+   * When a handler does not settle within 10 s of its abort: `report` an event and keep its slot in use, or `exit`, which
+   * ends the whole process by SIGKILL once what else runs is done. Default `report`.
+   */
+  readonly onStuck?: OnStuck;
+  /** Default: pino at level info, JSON to standard output. */
+  readonly logger?: Logger;
+  /** Where the stream to the coordinator is kept. Only `thread`: a thread of its own, which handlers cannot block. */
+  readonly session?: 'thread';
+}
+
+/** Options, validated, with defaults. */
+export interface CompiledWorkerOptions {
+  readonly address: string;
+  readonly slots: number;
+  readonly workerId: string;
+  /** The id was made from host and process id. */
+  readonly workerIdIsDefault: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly prefetch: number;
+  readonly onStuck: OnStuck;
+  readonly logger: Logger;
+}
+
+const DEFAULTS = {
+  slots: 1,
+  labels: {},
+  prefetch: 0,
+  onStuck: 'report',
+  session: 'thread',
+} as const satisfies Partial<WorkerOptions>;
+
+const WORKER_ID = /^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,126}$/;
+const LABEL_KEY = /^[A-Za-z0-9._/-]{1,63}$/;
+const LABEL_VALUE_MAX = 63;
+const LABELS_MAX = 64;
+const PREFETCH_MAX = 1_000;
+
+/**
+ * Checks options and fills in defaults.
+ *
+ * @throws TypeError that names every fault
+ */
+export function compileWorkerOptions(options: WorkerOptions): CompiledWorkerOptions {
+  const given: WorkerOptions = { ...DEFAULTS, ...dropUndefined(options) };
+  const { slots = 1, prefetch = 0, labels = {}, onStuck = 'report', session, logger } = given;
+  const faults = [
+    addressFault(given.address),
+    integerFault('slots', slots, 1, SLOTS_MAX),
+    integerFault('prefetch', prefetch, 0, PREFETCH_MAX),
+    given.workerId === undefined ? undefined : workerIdFault(given.workerId),
+    ...labelFaults(labels),
+    onStuck === 'exit' || onStuck === 'report' ? undefined : `onStuck is ${show(onStuck)}; it must be 'exit' or 'report'`,
+    session === 'thread' ? undefined : `session is ${show(session)}; only 'thread' exists`,
+  ].filter((fault) => fault !== undefined);
+  if (faults.length > 0) throw new TypeError(`createWorker: ${faults.join('; ')}`);
+  return {
+    address: normalAddress(given.address),
+    slots,
+    prefetch,
+    labels: { ...labels },
+    onStuck,
+    workerId: given.workerId ?? defaultWorkerId(),
+    workerIdIsDefault: given.workerId === undefined,
+    logger: logger ?? pino(),
+  };
+}
+
+/** An id from host and process id; each worker of one process gets its own. */
+export function defaultWorkerId(): string {
+  madeIds += 1;
+  const id = `${hostName()}/${process.pid}`;
+  return madeIds === 1 ? id : `${id}-${madeIds}`;
+}
+let madeIds = 0;
+
+/** The host's name in the characters that a worker_id may have. */
+export function hostName(): string {
+  const name = hostname().replaceAll(/[^A-Za-z0-9._-]/g, '-').slice(0, 63);
+  return /^[A-Za-z0-9]/.test(name) ? name : `host${name}`;
+}
+
+/** 128 random bits in 32 lower-case hexadecimal digits. */
+export function newIncarnation(): string {
+  return randomBytes(16).toString('hex');
+}
+
+/** True for an incarnation's form. */
+export function isIncarnation(text: string): boolean {
+  return /^[0-9a-f]{32}$/.test(text);
+}
+
+/** Incarnations out of a comma-separated list; what is none, and all beyond the bound, is left out. */
+export function parseReplaces(text: string): string[] {
+  return text.split(',').filter(isIncarnation).slice(-REPLACES_MAX);
+}
+
+/** What is wrong with an address; undefined if nothing. */
+export function addressFault(address: unknown): string | undefined {
+  const wanted = 'it must be HOST:PORT or unix:PATH, for instance 127.0.0.1:7070';
+  if (typeof address !== 'string') return `address is ${kindOf(address)}; ${wanted}`;
+  if (address.startsWith('unix:')) {
+    const path = address.slice('unix:'.length);
+    if (path === '') return `address is "unix:" without a path; ${wanted}`;
+    // Longer ones are cut by the system, silently.
+    const bytes = Buffer.byteLength(resolve(path));
+    return bytes <= 100 ? undefined : `address names a socket path of ${bytes} bytes; the bound is 100`;
+  }
+  const match = /^(?<host>\[[0-9A-Fa-f:.%]+\]|[^:/\s[\]]+):(?<port>\d{1,5})$/.exec(address);
+  const port = Number(match?.groups?.port);
+  return match !== null && port >= 1 && port <= 65_535 ? undefined : `address is ${show(address)}; ${wanted}`;
+}
+
+/** The address as grpc-js takes it: a relative socket path is made absolute. */
+export function normalAddress(address: string): string {
+  return address.startsWith('unix:') ? `unix:${resolve(address.slice('unix:'.length))}` : address;
+}
+
+/** What is wrong with a worker_id; undefined if nothing. */
+export function workerIdFault(workerId: unknown): string | undefined {
+  if (typeof workerId === 'string' && WORKER_ID.test(workerId)) return undefined;
+  return `worker_id is ${show(workerId)}; it must be 1 to 127 characters of A-Z a-z 0-9 . _ : / @ -, beginning with a letter or digit`;
+}
+
+/** What is wrong with labels, a sentence each. */
+export function labelFaults(labels: unknown): string[] {
+  if (typeof labels !== 'object' || labels === null || Array.isArray(labels)) {
+    return [`labels is ${kindOf(labels)}; it must be an object from keys to values`];
+  }
+  const entries = Object.entries(labels);
+  const faults = entries.flatMap(([key, value]) => {
+    const found: string[] = [];
+    if (!LABEL_KEY.test(key)) found.push(`label key ${show(key)} must be 1 to 63 characters of A-Z a-z 0-9 . _ / -`);
+    if (typeof value !== 'string') found.push(`label ${show(key)} is ${kindOf(value)}; it must be a string`);
+    else if (value.length > LABEL_VALUE_MAX) found.push(`label ${show(key)} has ${value.length} characters; the bound is 63`);
+    return found;
+  });
+  if (entries.length > LABELS_MAX) faults.push(`there are ${entries.length} labels; the bound is ${LABELS_MAX}`);
+  return faults;
+}
+
+/** What is wrong with a whole number; undefined if nothing. */
+export function integerFault(name: string, value: unknown, min: number, max: number): string | undefined {
+  if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) return undefined;
+  return `${name} is ${show(value)}; it must be a whole number from ${min} to ${max}`;
+}
+
+function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, 200));
+  return typeof value === 'number' ? String(value) : kindOf(value);
+}
+
+function dropUndefined(options: WorkerOptions): WorkerOptions {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as unknown as WorkerOptions;
+}
