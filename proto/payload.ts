@@ -82,10 +82,17 @@ function jsonValue(data: Uint8Array): Value | undefined {
   const json = parseJson(data);
   if (json === undefined) return undefined;
   try {
-    return fromJson(ValueSchema, json);
+    const value = fromJson(ValueSchema, json);
+    return isFinite(json) ? value : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** JSON text can hold 1e999; a Value that does cannot be written as JSON by its reader. Recursion is bounded by fromJson. */
+function isFinite(json: JsonValue): boolean {
+  if (typeof json === 'number') return Number.isFinite(json);
+  return typeof json !== 'object' || json === null || Object.values(json).every(isFinite);
 }
 
 /** Content as a payload of bytes: what travels to workers and SDKs. */
