@@ -43,7 +43,11 @@ export interface HeldAttempt {
 }
 
 /** The fence as one string. */
-export function attemptKey({ taskId, attempt, leaseId }: Pick<AttemptRef, 'taskId' | 'attempt' | 'leaseId'>): AttemptKey {
+export function attemptKey({
+  taskId,
+  attempt,
+  leaseId,
+}: Pick<AttemptRef, 'taskId' | 'attempt' | 'leaseId'>): AttemptKey {
   return `${taskId}/${attempt}/${leaseId}`;
 }
 
@@ -92,7 +96,9 @@ export class AttemptBook {
   refuse(assignment: Assignment): string | undefined {
     if (!this.types.has(assignment.type)) return `this worker does not handle type "${assignment.type}"`;
     const room = this.limits.slots + this.limits.prefetch;
-    return this.heldCount < room ? undefined : `this worker already holds ${this.heldCount} attempts, all it has room for`;
+    return this.heldCount < room
+      ? undefined
+      : `this worker already holds ${this.heldCount} attempts, all it has room for`;
   }
 
   add(assignment: Assignment, ref: AttemptRef, nowMs: number): HeldAttempt {

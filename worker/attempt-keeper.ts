@@ -300,7 +300,10 @@ const CANCELS: Readonly<Record<CancelReason, { readonly cause: AbortCause; reado
   [CancelReason.UNSPECIFIED]: { cause: 'CANCELLED', message: 'the task was cancelled' },
   [CancelReason.REQUESTED]: { cause: 'CANCELLED', message: 'the task was cancelled' },
   [CancelReason.DEADLINE]: { cause: 'DEADLINE_PASSED', message: "the task's deadline has passed" },
-  [CancelReason.TIMED_OUT]: { cause: 'TIMED_OUT', message: 'the coordinator ended the attempt, long after its time-out' },
+  [CancelReason.TIMED_OUT]: {
+    cause: 'TIMED_OUT',
+    message: 'the coordinator ended the attempt, long after its time-out',
+  },
   [CancelReason.FENCED]: { cause: 'FENCED', message: "the attempt is not this worker's any more" },
 };
 

@@ -35,7 +35,9 @@ export interface StopOptions {
 export type WorkerEventName = SessionEvent['name'] | 'left';
 
 /** What a listener of an event is given. */
-export type WorkerEvent<N extends WorkerEventName> = N extends 'left' ? SessionExit : Extract<SessionEvent, { name: N }>;
+export type WorkerEvent<N extends WorkerEventName> = N extends 'left'
+  ? SessionExit
+  : Extract<SessionEvent, { name: N }>;
 
 /** A drain's default deadline in milliseconds. */
 export const DRAIN_TIMEOUT_MS = 300_000;
@@ -60,7 +62,7 @@ export class FleetWorker {
   private starting: Promise<void> | undefined;
   private readonly welcomed = new Deferred<void>();
   private readonly over = new Deferred<SessionExit>();
-  private isOver = false;
+  private ended: SessionExit | undefined;
 
   constructor(
     private readonly options: CompiledWorkerOptions,
@@ -69,7 +71,10 @@ export class FleetWorker {
     const { workerId, address } = options;
     this.incarnation = processOptions.incarnation ?? newIncarnation();
     this.logger = options.logger.child({ worker_id: workerId, incarnation: this.incarnation });
-    this.log = processOptions.ownsProcess === undefined ? new SessionLog(this.logger, address, () => performance.now()) : undefined;
+    this.log =
+      processOptions.ownsProcess === undefined
+        ? new SessionLog(this.logger, address, () => performance.now())
+        : undefined;
     this.runner = new Runner({
       handlers: this.handlers,
       logger: this.logger,
@@ -88,14 +93,15 @@ export class FleetWorker {
    * @throws TypeError for a type or handler that is none; Error for a type that has one, or after start()
    */
   registerTaskHandler<P = unknown>(type: string, handler: TaskHandler<P> | TaskHandlerOptions<P>): this {
-    if (this.starting !== undefined || this.isOver) {
+    if (this.starting !== undefined || this.ended !== undefined) {
       throw new Error(`registerTaskHandler("${type}"): the worker has started; register handlers before start()`);
     }
     if (this.handlers.has(type)) throw new Error(`registerTaskHandler("${type}"): the type has a handler already`);
     const faults: string[] = [];
     const registered = parseHandler(type, handler, faults);
     if (registered === undefined) throw new TypeError(`registerTaskHandler: ${faults.join('; ')}`);
-    if (this.handlers.size >= TYPES_MAX) throw new Error(`registerTaskHandler("${type}"): a worker can offer ${TYPES_MAX} types`);
+    if (this.handlers.size >= TYPES_MAX)
+      throw new Error(`registerTaskHandler("${type}"): a worker can offer ${TYPES_MAX} types`);
     this.addHandler(registered);
     return this;
   }
@@ -124,7 +130,8 @@ export class FleetWorker {
    */
   start(): Promise<void> {
     if (this.starting !== undefined) return this.starting;
-    if (this.isOver) return Promise.reject(new Error('start(): the worker has been stopped; create a new one'));
+    if (this.ended !== undefined)
+      return Promise.reject(new Error('start(): the worker has been stopped; create a new one'));
     if (this.handlers.size === 0 && this.processOptions.beforeHello === undefined) {
       return Promise.reject(new Error('start(): no handlers; call registerTaskHandler() first'));
     }
@@ -150,6 +157,11 @@ export class FleetWorker {
     return this.over.promise;
   }
 
+  /** How it ended; undefined while it has not. */
+  get exit(): SessionExit | undefined {
+    return this.ended;
+  }
+
   private async run(): Promise<void> {
     const { ownsProcess, supervisorFd, beforeHello } = this.processOptions;
     const workerData: SessionThreadData = {
@@ -162,9 +174,11 @@ export class FleetWorker {
     this.thread.on('message', (message: FromThread) => this.hear(message));
     this.thread.on('error', (error) => this.threadFailed(error));
     await beforeHello?.();
-    if (this.isOver) throw new Error('the worker was stopped before it had started');
+    if (this.ended !== undefined) throw new Error('the worker was stopped before it had started');
     if (this.options.workerIdIsDefault) {
-      this.logger.warn(`worker_id ${this.workerId} is not stable: it has the process id in it; set one to be known after a restart`);
+      this.logger.warn(
+        `worker_id ${this.workerId} is not stable: it has the process id in it; set one to be known after a restart`,
+      );
     }
     this.post({ t: 'start', options: this.sessionOptions() }, []);
     await this.welcomed.promise;
@@ -178,7 +192,13 @@ export class FleetWorker {
       timeoutMs: handler.timeoutMs,
     }));
     return {
-      ...{ workerId, address, labels, slots, prefetch, onStuck, taskTypes },
+      workerId,
+      address,
+      labels,
+      slots,
+      prefetch,
+      onStuck,
+      taskTypes,
       incarnation: this.incarnation,
       replaces: this.processOptions.replaces ?? [],
       version: packageVersion(),
@@ -218,8 +238,8 @@ export class FleetWorker {
   }
 
   private end(exit: SessionExit): void {
-    if (this.isOver) return;
-    this.isOver = true;
+    if (this.ended !== undefined) return;
+    this.ended = exit;
     this.runner.abortAll('WORKER_FAILED', exit.message);
     // The program's thread stays: it sees to it that the process ends.
     if (this.processOptions.ownsProcess === undefined) void this.thread?.terminate();

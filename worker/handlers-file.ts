@@ -60,7 +60,9 @@ function resolveFile(file: string, cwd: string): string {
     throw new HandlersFileError(`no handlers file ${path} ("${file}", looked up from ${cwd})`);
   }
   if (!statSync(path).isFile()) {
-    throw new HandlersFileError(`${path} is not a file; name the handlers file itself, for instance ${file}/handlers.mjs`);
+    throw new HandlersFileError(
+      `${path} is not a file; name the handlers file itself, for instance ${file}/handlers.mjs`,
+    );
   }
   const extension = extname(path);
   if (['.ts', '.mts', '.cts', '.tsx'].includes(extension)) {
@@ -116,7 +118,9 @@ function parseHandlers(exported: unknown, path: string): LoadedHandlers {
   }
   if (handlers.size > TYPES_MAX) faults.push(`it has ${handlers.size} task types; a worker can offer ${TYPES_MAX}`);
   if (faults.length > 0) {
-    throw new HandlersFileError(`handlers file ${path} cannot be used:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`);
+    throw new HandlersFileError(
+      `handlers file ${path} cannot be used:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`,
+    );
   }
   return {
     handlers,

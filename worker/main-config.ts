@@ -30,7 +30,8 @@ export interface MainConfig {
   /** Undefined: this process is the worker. Otherwise it starts and supervises so many. */
   readonly processes: number | undefined;
   /** Set by a supervisor for its child. */
-  readonly supervised: { readonly incarnation: string; readonly replaces: readonly string[]; readonly fd: number } | undefined;
+  readonly supervised:
+    { readonly incarnation: string; readonly replaces: readonly string[]; readonly fd: number } | undefined;
 }
 
 /** The command line cannot be used, or help was asked for: print `text` and exit. */
@@ -101,7 +102,9 @@ export function parseMainConfig(argv: readonly string[], env: Env): MainConfig {
   const labels = parseLabels(flags.label ?? (env.REMUDA_LABEL ?? '').split(',').filter((text) => text !== ''), faults);
   const drainTimeoutMs = parseDrainTimeout(read(flags.drainTimeout, 'REMUDA_DRAIN_TIMEOUT'), faults);
   const logLevel = read(flags.logLevel, 'REMUDA_LOG_LEVEL') ?? 'info';
-  if (!LOG_LEVELS.includes(logLevel)) faults.push(`--log-level is "${logLevel}"; it must be one of ${LOG_LEVELS.join(', ')}`);
+  if (!LOG_LEVELS.includes(logLevel)) {
+    faults.push(`--log-level is "${logLevel}"; it must be one of ${LOG_LEVELS.join(', ')}`);
+  }
   const supervised = parseSupervised(env);
 
   if (faults.length > 0) {
@@ -109,7 +112,15 @@ export function parseMainConfig(argv: readonly string[], env: Env): MainConfig {
     throw new UsageExit(`remuda-worker: cannot start\n${list}\nremuda-worker --help says more`, 2);
   }
   return {
-    ...{ handlers, address, workerId, slots, prefetch, labels, drainTimeoutMs, logLevel, supervised },
+    handlers,
+    address,
+    workerId,
+    slots,
+    prefetch,
+    labels,
+    drainTimeoutMs,
+    logLevel,
+    supervised,
     // A child does not supervise, whatever REMUDA_PROCESSES says.
     processes: supervised === undefined ? processes : undefined,
   };
@@ -120,9 +131,14 @@ export function childArguments(config: MainConfig, index: number): string[] {
   const { handlers, address, workerId, slots, prefetch, labels, drainTimeoutMs, logLevel } = config;
   const prefix = workerId ?? `${hostName()}/${handlersName(handlers)}`;
   return [
-    ...['--address', address, '--worker-id', `${prefix}/${index}`, '--slots', String(slots), '--prefetch', String(prefetch)],
-    ...Object.entries(labels).flatMap(([key, value]) => ['--label', `${key}=${value}`]),
-    ...['--drain-timeout', `${drainTimeoutMs}ms`, '--log-level', logLevel, '--', handlers],
+    `--address=${address}`,
+    `--worker-id=${prefix}/${index}`,
+    `--slots=${slots}`,
+    `--prefetch=${prefetch}`,
+    ...Object.entries(labels).map(([key, value]) => `--label=${key}=${value}`),
+    `--drain-timeout=${drainTimeoutMs}ms`,
+    `--log-level=${logLevel}`,
+    handlers,
   ];
 }
 
@@ -148,9 +164,15 @@ function parseFlags(argv: readonly string[]): { flags: Flags; rest: string[]; fa
     .version(packageVersion())
     .argument('[HANDLERS]', 'handlers file (.js, .mjs, .cjs): its default export maps task types to functions')
     .option('--address <HOST:PORT>', `the coordinator, or unix:PATH (default ${DEFAULT_ADDRESS})`)
-    .option('--worker-id <ID>', 'stable across restarts (default HOST/PID, which is not; HOST/HANDLERS with --processes)')
+    .option(
+      '--worker-id <ID>',
+      'stable across restarts (default HOST/PID, which is not; HOST/HANDLERS with --processes)',
+    )
     .option('--slots <N>', 'how many handlers run at once in a process, 1 to 1,000 (default 1)')
-    .option('--processes <N>', 'start and supervise N processes, named ID/0 to ID/N-1 (default: none, this process works)')
+    .option(
+      '--processes <N>',
+      'start and supervise N processes, named ID/0 to ID/N-1 (default: none, this process works)',
+    )
     .option('--prefetch <N>', 'how many more tasks may wait in a process, 0 to 1,000 (default 0)')
     .addOption(new Option('--label <K=V>', 'a label that tasks may require; may be repeated').argParser(collect))
     .option('--drain-timeout <TIME>', 'how long handlers may finish after SIGTERM, such as 90s or 5m (default 5m)')
@@ -176,7 +198,9 @@ function parseHandlersArgument(rest: readonly string[], faults: string[]): strin
   const [handlers, ...others] = rest.filter((text) => !text.startsWith('-'));
   if (handlers === undefined) faults.push('no handlers file; name it: remuda-worker handlers.mjs');
   else if (others.length > 0 && unknown.length === 0) {
-    faults.push(`one handlers file, please: ${[handlers, ...others].map((text) => `"${text}"`).join(' ')} are ${others.length + 1}`);
+    faults.push(
+      `one handlers file, please: ${[handlers, ...others].map((text) => `"${text}"`).join(' ')} are ${others.length + 1}`,
+    );
   }
   return handlers ?? '';
 }

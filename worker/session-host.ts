@@ -88,7 +88,11 @@ export class SessionHost {
   }
 
   private doEffects(): void {
-    for (let effects = this.options.machine.takeEffects(); effects.length > 0; effects = this.options.machine.takeEffects()) {
+    for (
+      let effects = this.options.machine.takeEffects();
+      effects.length > 0;
+      effects = this.options.machine.takeEffects()
+    ) {
       for (const effect of effects) this.doEffect(effect);
     }
   }

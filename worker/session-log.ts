@@ -6,7 +6,8 @@ const QUIET_MS = 30_000;
 
 /** Writes the session's events to a log whose lines carry worker_id and incarnation already. */
 export class SessionLog {
-  private saidMs = -Infinity;
+  /** When a kind of trouble was last told, by status code: one kind must not hush up another. */
+  private readonly saidMs = new Map<string, number>();
   private welcomedBefore = false;
 
   constructor(
@@ -26,10 +27,16 @@ export class SessionLog {
         this.disconnected(event);
         break;
       case 'lease-lost':
-        logger.warn({ attempts: event.attempts }, 'lease lost: the coordinator was not heard; the signals of all handlers are aborted');
+        logger.warn(
+          { attempts: event.attempts },
+          'lease lost: the coordinator was not heard; the signals of all handlers are aborted',
+        );
         break;
       case 'draining':
-        logger.info({ cause: event.cause, deadline_ms: Math.round(event.deadlineMs) }, 'draining: nothing new is taken');
+        logger.info(
+          { cause: event.cause, deadline_ms: Math.round(event.deadlineMs) },
+          'draining: nothing new is taken',
+        );
         break;
       case 'stuck':
         logger.error({ task_id: event.taskId, attempt: event.attempt, type: event.type }, `stuck: ${event.message}`);
@@ -62,7 +69,7 @@ export class SessionLog {
     };
     this.logger.info(fields, this.welcomedBefore ? 'welcomed again' : 'ready');
     this.welcomedBefore = true;
-    this.saidMs = -Infinity;
+    this.saidMs.delete('UNAVAILABLE');
   }
 
   private disconnected(event: Extract<SessionEvent, { name: 'disconnected' }>): void {
@@ -72,8 +79,19 @@ export class SessionLog {
       this.logger.fatal(fields, `the coordinator at ${this.address} refuses this worker: ${message}`);
       return;
     }
-    if (this.nowMs() - this.saidMs < QUIET_MS) return;
-    this.saidMs = this.nowMs();
+    // The end of a session is one thing, nobody to dial is another.
+    const isLoss = this.welcomedBefore && failures === 1;
+    const kind = isLoss ? 'loss' : code;
+    const nowMs = this.nowMs();
+    if (nowMs - (this.saidMs.get(kind) ?? -Infinity) < QUIET_MS) return;
+    this.saidMs.set(kind, nowMs);
+    if (isLoss) {
+      this.logger.warn(
+        fields,
+        `the session with the coordinator at ${this.address} ended (${code}: ${message}); dialling again`,
+      );
+      return;
+    }
     const advice =
       code === 'UNAVAILABLE'
         ? `is one running there? Start it with: remuda-coordinator --listen ${this.address}`

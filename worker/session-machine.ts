@@ -38,6 +38,7 @@ import {
   type Hello,
   type Welcome,
 } from '../proto/gen/remuda/v1/worker_service_pb.js';
+import { FleetError } from '../proto/fleet-error.js';
 import type { PayloadContent } from '../proto/payload.js';
 import type { HeldAttempt } from './attempt-book.js';
 import { AttemptKeeper } from './attempt-keeper.js';
@@ -193,12 +194,25 @@ export class SessionMachine {
     const { current } = this;
     if (current.t !== 'AwaitingWelcome' && current.t !== 'Open') return;
     if (current.sessionNumber !== sessionNumber) return;
-    const { fresh, ackedSentMs } = current.link.receive(nowMs, frame);
+    let arrival;
+    try {
+      arrival = current.link.receive(nowMs, frame);
+    } catch (error) {
+      const { reason, message } = FleetError.from(error);
+      this.drop(nowMs, 'INTERNAL', reason, `the coordinator's frame cannot be right: ${message}`);
+      return;
+    }
+    const { fresh, ackedSentMs } = arrival;
     if (ackedSentMs !== undefined) this.ackedSentMs = Math.max(ackedSentMs, this.ackedSentMs ?? -Infinity);
     if (!fresh) return;
     if (current.t === 'AwaitingWelcome') {
       if (frame.welcome === undefined) {
-        this.drop(nowMs, 'INTERNAL', 'FIRST_FRAME_NOT_WELCOME', 'the first frame was no welcome; is this a coordinator?');
+        this.drop(
+          nowMs,
+          'INTERNAL',
+          'FIRST_FRAME_NOT_WELCOME',
+          'the first frame was no welcome; is this a coordinator?',
+        );
         return;
       }
       this.welcomed(nowMs, current, frame.welcome);
@@ -314,7 +328,11 @@ export class SessionMachine {
     if (this.keeper.book.heldCount === 0) return;
     this.event({ name: 'lease-lost', attempts: this.keeper.book.heldCount });
     this.dropWaiting();
-    this.keeper.abortAll(nowMs, 'LEASE_LOST', 'the coordinator has not been heard for a lease; the task may run elsewhere');
+    this.keeper.abortAll(
+      nowMs,
+      'LEASE_LOST',
+      'the coordinator has not been heard for a lease; the task may run elsewhere',
+    );
   }
 
   /** The worker's own lease: it ends before the coordinator's, also when only one direction works. */
@@ -392,7 +410,8 @@ export class SessionMachine {
     if (!departure.aborted && nowMs >= departure.deadlineMs) this.abortDeparted(nowMs, departure);
     if (this.keeper.book.unsettledCount > 0) return;
     departure.handlersEndedMs ??= nowMs;
-    const complete = this.keeper.settledUp && (current.t === 'Open' ? departure.confirmed && current.link.idle : !this.owesSnapshot);
+    const complete =
+      this.keeper.settledUp && (current.t === 'Open' ? departure.confirmed && current.link.idle : !this.owesSnapshot);
     if (complete) this.finish();
     else if (nowMs >= this.giveUpDeliveryMs(departure)) this.undelivered();
   }
@@ -463,7 +482,13 @@ export class SessionMachine {
     const { running, unsentReports } = this.keeper.snapshot();
     const taskTypes = this.options.taskTypes.map((offered) => ({ type: offered.type, slots: offered.slots }));
     return create(HelloSchema, {
-      ...{ workerId, incarnation, sessionNumber, replaces: [...replaces], version, host, pid },
+      workerId,
+      incarnation,
+      sessionNumber,
+      replaces: [...replaces],
+      version,
+      host,
+      pid,
       ...{ taskTypes, labels: { ...labels }, slots, prefetch, running, unsentReports },
     });
   }
@@ -477,7 +502,11 @@ export class SessionMachine {
     this.effects.push({ kind: 'dial', sessionNumber });
   }
 
-  private welcomed(nowMs: number, { sessionNumber, link, hello }: Extract<SessionState, { t: 'AwaitingWelcome' }>, welcome: Welcome): void {
+  private welcomed(
+    nowMs: number,
+    { sessionNumber, link, hello }: Extract<SessionState, { t: 'AwaitingWelcome' }>,
+    welcome: Welcome,
+  ): void {
     const { leaseMs, heartbeatIntervalMs, stuckGraceMs, coordinatorVersion } = welcome;
     if (leaseMs <= 0 || heartbeatIntervalMs <= 0) {
       this.drop(nowMs, 'INTERNAL', 'INVALID_WELCOME', 'the welcome names no lease or no heartbeat interval');

@@ -59,7 +59,12 @@ interface Place {
   /** Failures in a row. */
   failures: number;
   state:
-    | { readonly t: 'Running'; readonly child: SupervisedChild; readonly incarnation: string; readonly startedMs: number }
+    | {
+        readonly t: 'Running';
+        readonly child: SupervisedChild;
+        readonly incarnation: string;
+        readonly startedMs: number;
+      }
     | { readonly t: 'Waiting'; readonly timer: NodeJS.Timeout | undefined }
     | { readonly t: 'Ended'; readonly code: number };
 }
@@ -131,14 +136,18 @@ export class Supervisor {
       [SUPERVISION_ENV.replaces]: place.replaces.join(','),
       [SUPERVISION_ENV.supervisorFd]: String(CHILD_FD),
     };
-    const child: SupervisedChild = new SupervisedChild({ command, args, env: { ...env, ...supervision } }, this.options.output, {
-      onReady: () => {
-        // The coordinator has read the list.
-        place.replaces = [];
-        this.options.onEvent({ name: 'child-ready', index, pid: child.pid });
+    const child: SupervisedChild = new SupervisedChild(
+      { command, args, env: { ...env, ...supervision } },
+      this.options.output,
+      {
+        onReady: () => {
+          // The coordinator has read the list.
+          place.replaces = [];
+          this.options.onEvent({ name: 'child-ready', index, pid: child.pid });
+        },
+        onEnd: (end) => this.onEnd(place, end),
       },
-      onEnd: (end) => this.onEnd(place, end),
-    });
+    );
     place.state = { t: 'Running', child, incarnation, startedMs: performance.now() };
     if (child.pid !== undefined) this.options.onEvent({ name: 'child-started', index, pid: child.pid, incarnation });
   }
@@ -179,7 +188,9 @@ export class Supervisor {
     const codes = this.places.map(({ state }) => (state.t === 'Ended' ? state.code : undefined));
     if (codes.includes(undefined)) return;
     clearTimeout(this.killTimer);
-    this.resolveDone(codes.includes(EXIT_REFUSED) ? EXIT_REFUSED : codes.includes(EXIT_SUPERSEDED) ? EXIT_SUPERSEDED : 0);
+    this.resolveDone(
+      codes.includes(EXIT_REFUSED) ? EXIT_REFUSED : codes.includes(EXIT_SUPERSEDED) ? EXIT_SUPERSEDED : 0,
+    );
   }
 }
 

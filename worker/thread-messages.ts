@@ -74,7 +74,13 @@ export type SessionEvent =
     }
   | { readonly name: 'lease-lost'; readonly attempts: number }
   | { readonly name: 'draining'; readonly deadlineMs: number; readonly cause: LeaveCause }
-  | { readonly name: 'stuck'; readonly taskId: string; readonly attempt: number; readonly type: string; readonly message: string }
+  | {
+      readonly name: 'stuck';
+      readonly taskId: string;
+      readonly attempt: number;
+      readonly type: string;
+      readonly message: string;
+    }
   | { readonly name: 'refused-assignment'; readonly taskId: string; readonly attempt: number; readonly message: string }
   | { readonly name: 'report-refused'; readonly taskId: string; readonly attempt: number; readonly reason: string }
   | { readonly name: 'undelivered'; readonly taskIds: readonly string[]; readonly message: string }

@@ -57,7 +57,8 @@ function stackOf(error: ErrorLike): string {
   const parts: string[] = [];
   let current: unknown = error;
   for (let depth = 0; depth <= CAUSES_MAX && current !== undefined && current !== null; depth += 1) {
-    const text = isErrorLike(current) && typeof current.stack === 'string' ? current.stack : depth > 0 ? inWords(current) : '';
+    const text =
+      isErrorLike(current) && typeof current.stack === 'string' ? current.stack : depth > 0 ? inWords(current) : '';
     if (text !== '') parts.push(depth === 0 ? text : `caused by: ${text}`);
     current = isErrorLike(current) ? current.cause : undefined;
   }

@@ -1,4 +1,5 @@
 import { create } from '@bufbuild/protobuf';
+import { FRAME_LINK_LIMITS, FrameLink } from '../proto/frame-link.js';
 import {
   ConnectRequestSchema,
   type AttemptRef,
@@ -12,155 +13,112 @@ import {
 } from '../proto/gen/remuda/v1/worker_service_pb.js';
 import type { AttemptSink } from './attempt-keeper.js';
 
-/** Elements of up to so many bytes share a frame; a larger one goes alone. */
-const FRAME_BYTES_MAX = 262_144;
-/** Bounds of what waits for a frame. */
-const WAITING_ELEMENTS_MAX = 1_024;
-const WAITING_BYTES_MAX = 4_194_304;
-/** A frame is acknowledged this long after its arrival at the latest: well within the contract's 200 ms. */
-const ACK_DELAY_MS = 100;
-/** What a frame and each element take beside their payloads, generously. */
+/** What an element takes besides its payload, generously. */
 const ELEMENT_BYTES = 256;
 
 type Element =
+  | { readonly kind: 'hello'; readonly value: Hello }
+  | { readonly kind: 'heartbeat'; readonly value: Heartbeat }
+  | { readonly kind: 'leaving'; readonly value: Leaving }
   | { readonly kind: 'started' | 'notStarted'; readonly value: AttemptRef }
   | { readonly kind: 'reports'; readonly value: Report }
   | { readonly kind: 'progress'; readonly value: Progress };
 
-/** The worker's end of one stream: numbers, acknowledgements, and what waits to be said. Pure, like the machine. */
+/** The worker's end of one stream: what it says, in frames. Pure, like the machine. */
 export class WorkerLink implements AttemptSink {
-  private sentSeq = 0;
-  private receivedSeq = 0;
-  /** When a frame arrived that nothing has acknowledged yet. */
-  private ackOwedMs: number | undefined;
-  /** Frames sent and not acknowledged, oldest first. */
-  private unacked: { readonly seq: number; readonly sentMs: number }[] = [];
-  private helloWaiting: Hello | undefined;
+  private readonly link = new FrameLink<Element>();
+  /** Not in the queue, because the newest replaces one that has not left. */
   private heartbeatWaiting: Heartbeat | undefined;
-  private leavingWaiting: Leaving | undefined;
-  /** Small and urgent: goes before reports. */
-  private readonly control: Element[] = [];
-  private readonly data: Element[] = [];
-  private dataBytes = 0;
 
   /** The first thing said. */
-  hello(hello: Hello): void {
-    this.helloWaiting = hello;
+  hello(value: Hello): void {
+    // It goes alone, and nothing is queued before the welcome: its size does not matter.
+    this.link.enqueue({ kind: 'hello', value }, ELEMENT_BYTES, 'control');
   }
 
-  /** The newest replaces one that has not left. */
-  heartbeat(heartbeat: Heartbeat): void {
-    this.heartbeatWaiting = heartbeat;
+  heartbeat(value: Heartbeat): void {
+    this.heartbeatWaiting = value;
   }
 
-  leaving(leaving: Leaving): void {
-    this.leavingWaiting = leaving;
+  leaving(value: Leaving): void {
+    this.link.enqueue({ kind: 'leaving', value }, ELEMENT_BYTES, 'control');
   }
 
-  started(ref: AttemptRef): boolean {
-    return this.push(this.control, { kind: 'started', value: ref });
+  started(value: AttemptRef): boolean {
+    return this.offer({ kind: 'started', value }, 0, 'control');
   }
 
-  notStarted(ref: AttemptRef): boolean {
-    return this.push(this.control, { kind: 'notStarted', value: ref });
+  notStarted(value: AttemptRef): boolean {
+    return this.offer({ kind: 'notStarted', value }, 0, 'control');
   }
 
-  report(report: Report): boolean {
-    return this.push(this.data, { kind: 'reports', value: report });
+  report(value: Report): boolean {
+    const { result, failure } = value;
+    const failureChars = (failure?.message.length ?? 0) + (failure?.stack.length ?? 0);
+    return this.offer({ kind: 'reports', value }, payloadBytes(result) + failureChars * 3, 'data');
   }
 
-  progress(progress: Progress): boolean {
-    return this.push(this.data, { kind: 'progress', value: progress });
+  progress(value: Progress): boolean {
+    return this.offer({ kind: 'progress', value }, payloadBytes(value.data), 'data');
   }
 
-  private push(queue: Element[], element: Element): boolean {
-    if (queue.length >= WAITING_ELEMENTS_MAX || this.dataBytes >= WAITING_BYTES_MAX) return false;
-    queue.push(element);
-    if (queue === this.data) this.dataBytes += sizeOf(element);
+  /** Queues within the bounds; what is refused stays with the keeper, which offers it again. */
+  private offer(element: Element, payload: number, lane: 'control' | 'data'): boolean {
+    const { maxQueued, maxQueuedBytes } = FRAME_LINK_LIMITS;
+    if (this.link.queuedCount >= maxQueued || this.link.queuedBytes >= maxQueuedBytes) return false;
+    this.link.enqueue(element, ELEMENT_BYTES + payload, lane);
     return true;
   }
 
-  /** A frame has arrived. `fresh` if it says something new; `ackedSentMs` if it acknowledges more than before. */
-  receive(nowMs: number, frame: ConnectResponse): { fresh: boolean; ackedSentMs: number | undefined } {
-    const ack = Number(frame.ack);
-    let ackedSentMs: number | undefined;
-    while (this.unacked[0] !== undefined && this.unacked[0].seq <= ack) ackedSentMs = this.unacked.shift()?.sentMs;
-    const seq = Number(frame.seq);
-    const fresh = seq > this.receivedSeq;
-    if (fresh) {
-      this.receivedSeq = seq;
-      this.ackOwedMs ??= nowMs;
-    }
-    return { fresh, ackedSentMs };
+  /**
+   * A frame has arrived. `fresh` if it says something; `ackedSentMs` if it acknowledges more than before.
+   *
+   * @throws FleetError for numbers that do not follow
+   */
+  receive(nowMs: number, { seq, ack }: ConnectResponse): { fresh: boolean; ackedSentMs: number | undefined } {
+    return this.link.receive(seq, ack, nowMs);
   }
 
   /** The next frame; undefined if there is nothing to say now. */
   next(nowMs: number): ConnectRequest | undefined {
-    const frame = create(ConnectRequestSchema, { ack: BigInt(this.receivedSeq) });
-    if (!this.fill(frame)) {
-      if (nowMs < this.ackDueMs()) return undefined;
-      this.ackOwedMs = undefined;
-      return frame;
-    }
-    this.sentSeq += 1;
-    frame.seq = BigInt(this.sentSeq);
-    this.unacked.push({ seq: this.sentSeq, sentMs: nowMs });
-    this.ackOwedMs = undefined;
-    return frame;
-  }
-
-  private fill(frame: ConnectRequest): boolean {
-    if (this.helloWaiting !== undefined) {
-      frame.hello = this.helloWaiting;
-      this.helloWaiting = undefined;
-      return true;
-    }
-    let says = false;
     if (this.heartbeatWaiting !== undefined) {
-      frame.heartbeat = this.heartbeatWaiting;
+      this.link.enqueue({ kind: 'heartbeat', value: this.heartbeatWaiting }, ELEMENT_BYTES, 'control');
       this.heartbeatWaiting = undefined;
-      says = true;
     }
-    if (this.leavingWaiting !== undefined) {
-      frame.leaving = this.leavingWaiting;
-      this.leavingWaiting = undefined;
-      says = true;
-    }
-    let bytes = 0;
-    for (const queue of [this.control, this.data]) {
-      let taken = 0;
-      for (const element of queue) {
-        const size = sizeOf(element);
-        if (bytes > 0 && bytes + size > FRAME_BYTES_MAX) break;
-        bytes += size;
-        taken += 1;
-        if (queue === this.data) this.dataBytes -= size;
-        addTo(frame, element);
-      }
-      queue.splice(0, taken);
-    }
-    return says || bytes > 0;
+    const next = this.link.nextFrame(nowMs);
+    if (next === undefined) return undefined;
+    const frame = create(ConnectRequestSchema, { seq: next.seq, ack: next.ack });
+    for (const element of next.elements) addTo(frame, element);
+    return frame;
   }
 
   /** When the oldest frame that is not acknowledged was sent; undefined if all are. */
   oldestUnackedMs(): number | undefined {
-    return this.unacked[0]?.sentMs;
+    return this.link.oldestUnackedSentMs;
   }
 
   /** When a bare acknowledgement is due; Infinity: nothing is owed. */
   ackDueMs(): number {
-    return this.ackOwedMs === undefined ? Infinity : this.ackOwedMs + ACK_DELAY_MS;
+    return this.link.ackDueMs ?? Infinity;
   }
 
   /** True if everything has been said and acknowledged. */
   get idle(): boolean {
-    const waiting = this.control.length + this.data.length;
-    return waiting === 0 && this.leavingWaiting === undefined && this.unacked.length === 0;
+    return this.link.idle && this.heartbeatWaiting === undefined;
   }
 }
 
 function addTo(frame: ConnectRequest, element: Element): void {
   switch (element.kind) {
+    case 'hello':
+      frame.hello = element.value;
+      break;
+    case 'heartbeat':
+      frame.heartbeat = element.value;
+      break;
+    case 'leaving':
+      frame.leaving = element.value;
+      break;
     case 'started':
     case 'notStarted':
       frame[element.kind].push(element.value);
@@ -170,20 +128,6 @@ function addTo(frame: ConnectRequest, element: Element): void {
       break;
     case 'progress':
       frame.progress.push(element.value);
-  }
-}
-
-function sizeOf(element: Element): number {
-  switch (element.kind) {
-    case 'reports': {
-      const { result, failure } = element.value;
-      const failureChars = (failure?.message.length ?? 0) + (failure?.stack.length ?? 0);
-      return ELEMENT_BYTES + payloadBytes(result) + failureChars * 3;
-    }
-    case 'progress':
-      return ELEMENT_BYTES + payloadBytes(element.value.data);
-    default:
-      return ELEMENT_BYTES;
   }
 }
 

@@ -73,7 +73,9 @@ export function compileWorkerOptions(options: WorkerOptions): CompiledWorkerOpti
     integerFault('prefetch', prefetch, 0, PREFETCH_MAX),
     given.workerId === undefined ? undefined : workerIdFault(given.workerId),
     ...labelFaults(labels),
-    onStuck === 'exit' || onStuck === 'report' ? undefined : `onStuck is ${show(onStuck)}; it must be 'exit' or 'report'`,
+    onStuck === 'exit' || onStuck === 'report'
+      ? undefined
+      : `onStuck is ${show(onStuck)}; it must be 'exit' or 'report'`,
     session === 'thread' ? undefined : `session is ${show(session)}; only 'thread' exists`,
   ].filter((fault) => fault !== undefined);
   if (faults.length > 0) throw new TypeError(`createWorker: ${faults.join('; ')}`);
@@ -99,7 +101,9 @@ let madeIds = 0;
 
 /** The host's name in the characters that a worker_id may have. */
 export function hostName(): string {
-  const name = hostname().replaceAll(/[^A-Za-z0-9._-]/g, '-').slice(0, 63);
+  const name = hostname()
+    .replaceAll(/[^A-Za-z0-9._-]/g, '-')
+    .slice(0, 63);
   return /^[A-Za-z0-9]/.test(name) ? name : `host${name}`;
 }
 
@@ -155,7 +159,8 @@ export function labelFaults(labels: unknown): string[] {
     const found: string[] = [];
     if (!LABEL_KEY.test(key)) found.push(`label key ${show(key)} must be 1 to 63 characters of A-Z a-z 0-9 . _ / -`);
     if (typeof value !== 'string') found.push(`label ${show(key)} is ${kindOf(value)}; it must be a string`);
-    else if (value.length > LABEL_VALUE_MAX) found.push(`label ${show(key)} has ${value.length} characters; the bound is 63`);
+    else if (value.length > LABEL_VALUE_MAX)
+      found.push(`label ${show(key)} has ${value.length} characters; the bound is 63`);
     return found;
   });
   if (entries.length > LABELS_MAX) faults.push(`there are ${entries.length} labels; the bound is ${LABELS_MAX}`);
@@ -174,5 +179,7 @@ function show(value: unknown): string {
 }
 
 function dropUndefined(options: WorkerOptions): WorkerOptions {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as unknown as WorkerOptions;
+  return Object.fromEntries(
+    Object.entries(options).filter(([, value]) => value !== undefined),
+  ) as unknown as WorkerOptions;
 }

@@ -30,7 +30,12 @@ export async function runWorkerProgram(context: ProgramContext): Promise<number>
 async function runWorker({ config, cwd }: ProgramContext, logger: Logger): Promise<number> {
   const { address, slots, prefetch, labels, workerId, supervised, logLevel, drainTimeoutMs } = config;
   const options = compileWorkerOptions({
-    ...{ address, slots, prefetch, labels, logger, onStuck: 'exit' },
+    address,
+    slots,
+    prefetch,
+    labels,
+    logger,
+    onStuck: 'exit',
     ...(workerId === undefined ? {} : { workerId }),
   });
   let loaded: LoadedHandlers | undefined;
@@ -52,8 +57,8 @@ async function runWorker({ config, cwd }: ProgramContext, logger: Logger): Promi
   try {
     await worker.start();
   } catch (error) {
-    const startFailed = await failedStart(worker, error, logger);
-    if (startFailed !== undefined) return startFailed;
+    // A session that ended has a status of its own.
+    if (worker.exit === undefined) return failedStart(error, logger);
   }
   const exit = await worker.left;
   await tearDown(loaded?.teardown, logger);
@@ -62,10 +67,8 @@ async function runWorker({ config, cwd }: ProgramContext, logger: Logger): Promi
   return exit.code < 0 ? 1 : exit.code;
 }
 
-/** The exit status if the start itself failed; undefined if the session ended, which has a status of its own. */
-async function failedStart(worker: FleetWorker, error: unknown, logger: Logger): Promise<number | undefined> {
-  const ended = await Promise.race([worker.left.then(() => true), Promise.resolve(false)]);
-  if (ended) return undefined;
+/** The exit status when the handlers could not be set up. */
+function failedStart(error: unknown, logger: Logger): number {
   if (error instanceof HandlersFileError) {
     logger.fatal(error.message);
     return EXIT_REFUSED;
@@ -162,7 +165,11 @@ function logChild(logger: Logger, event: SupervisorEvent): void {
     case 'child-ended': {
       const { end, kind, restartInMs } = event;
       const fields = {
-        ...{ index, child_pid: end.pid, exit_code: end.code, signal: end.signal, kind },
+        index,
+        child_pid: end.pid,
+        exit_code: end.code,
+        signal: end.signal,
+        kind,
         ...(end.error === undefined ? {} : { err: end.error }),
         ...(end.said === undefined ? {} : { said: end.said.message }),
         ...(restartInMs === undefined ? {} : { restart_in_ms: Math.round(restartInMs) }),

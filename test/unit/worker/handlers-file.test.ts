@@ -38,7 +38,10 @@ describe('loadHandlersFile', () => {
   it('should load CommonJS, and CommonJS compiled from ECMAScript', async () => {
     const plain = await setup('h.cjs', `module.exports = { work: async () => 1 };`).load();
     expect([...plain.handlers.keys()]).toEqual(['work']);
-    const compiled = setup('c.cjs', `Object.defineProperty(exports, '__esModule', { value: true }); exports.default = { work() {} };`);
+    const compiled = setup(
+      'c.cjs',
+      `Object.defineProperty(exports, '__esModule', { value: true }); exports.default = { work() {} };`,
+    );
     expect([...(await compiled.load()).handlers.keys()]).toEqual(['work']);
   });
 
@@ -54,7 +57,9 @@ describe('loadHandlersFile', () => {
     const { load, path } = setup('h.mjs', `throw new RangeError('no model');`);
     const error = await load().catch((reason: unknown) => reason as Error);
     expect(error).toMatchObject({ name: 'HandlersFileError', cause: expect.any(Error) as Error });
-    expect((error as Error).message).toContain(`handlers file ${path} failed while it was loaded:\nRangeError: no model`);
+    expect((error as Error).message).toContain(
+      `handlers file ${path} failed while it was loaded:\nRangeError: no model`,
+    );
     expect((error as Error).message).toMatch(/ at .*h\.mjs:1/);
   });
 
@@ -67,10 +72,26 @@ describe('loadHandlersFile', () => {
     ['h.mjs', 'export default () => 1;', /the default export of .* is a function; it must be an object/],
     ['h.mjs', 'export default [];', /is an array; it must be an object/],
     ['h.mjs', 'export default { work: 5 };', /the handler of "work" is a number; it must be a function or \{ run/],
-    ['h.mjs', 'export default { work: { timeout: 5 } };', /the handler of "work" is an object whose "run" is undefined/],
-    ['h.mjs', 'export default { work: { run() {}, timeout: 0 } };', /timeout of "work" is 0; it must be a whole number from 1/],
-    ['h.mjs', 'export default { work: { run() {}, slots: 1.5 } };', /slots of "work" is 1.5; it must be a whole number/],
-    ['h.mjs', 'export default { work: { run() {}, timeoutMs: 5 } };', /unknown key "timeoutMs"; known are run, timeout and slots/],
+    [
+      'h.mjs',
+      'export default { work: { timeout: 5 } };',
+      /the handler of "work" is an object whose "run" is undefined/,
+    ],
+    [
+      'h.mjs',
+      'export default { work: { run() {}, timeout: 0 } };',
+      /timeout of "work" is 0; it must be a whole number from 1/,
+    ],
+    [
+      'h.mjs',
+      'export default { work: { run() {}, slots: 1.5 } };',
+      /slots of "work" is 1.5; it must be a whole number/,
+    ],
+    [
+      'h.mjs',
+      'export default { work: { run() {}, timeoutMs: 5 } };',
+      /unknown key "timeoutMs"; known are run, timeout and slots/,
+    ],
     ['h.mjs', 'export default { "a b": () => 1 };', /"a b" is no task type: 1 to 127 characters/],
     ['h.mjs', 'export default { work() {}, setup: 5 };', /"setup" is a number; it must be a function/],
     ['h.ts', 'export default {};', /is TypeScript, which cannot be loaded yet; compile it/],

@@ -49,7 +49,11 @@ export class Rig {
         }
       }
     }
-    for (let frame = this.machine.takeFrame(this.nowMs); frame !== undefined; frame = this.machine.takeFrame(this.nowMs)) {
+    for (
+      let frame = this.machine.takeFrame(this.nowMs);
+      frame !== undefined;
+      frame = this.machine.takeFrame(this.nowMs)
+    ) {
       this.frames.push(frame);
       if (frame.seq > this.acked) this.acked = frame.seq;
     }
@@ -78,7 +82,11 @@ export class Rig {
   say(frame: ResponseInit, { ack = this.acked, session = this.sessionNumber } = {}): void {
     const bare = Object.keys(frame).length === 0;
     if (!bare) this.seq += 1n;
-    this.machine.frame(this.nowMs, session, create(ConnectResponseSchema, { ...frame, seq: bare ? 0n : this.seq, ack }));
+    this.machine.frame(
+      this.nowMs,
+      session,
+      create(ConnectResponseSchema, { ...frame, seq: bare ? 0n : this.seq, ack }),
+    );
     this.turn();
   }
 
@@ -92,7 +100,13 @@ export class Rig {
     const hello = this.frames.at(-1);
     if (hello?.hello === undefined) throw new Error('no hello');
     this.say({
-      welcome: { heartbeatIntervalMs: 5_000, leaseMs: 15_000, maxPayloadBytes: 1_000, stuckGraceMs: 10_000, ...welcome },
+      welcome: {
+        heartbeatIntervalMs: 5_000,
+        leaseMs: 15_000,
+        maxPayloadBytes: 1_000,
+        stuckGraceMs: 10_000,
+        ...welcome,
+      },
     });
     return hello;
   }
@@ -128,12 +142,16 @@ export class Rig {
 
   /** Task ids handed to the main thread, in order. */
   get run(): string[] {
-    return this.effects.flatMap((effect) => (effect.kind === 'run' ? effect.tasks.map((task) => task.assignment.attempt?.taskId ?? '') : []));
+    return this.effects.flatMap((effect) =>
+      effect.kind === 'run' ? effect.tasks.map((task) => task.assignment.attempt?.taskId ?? '') : [],
+    );
   }
 
   /** `task:cause` of all aborts. */
   get aborts(): string[] {
-    return this.effects.flatMap((effect) => (effect.kind === 'abort' ? [`${effect.key.split('/')[0]}:${effect.cause}`] : []));
+    return this.effects.flatMap((effect) =>
+      effect.kind === 'abort' ? [`${effect.key.split('/')[0]}:${effect.cause}`] : [],
+    );
   }
 
   get events(): string[] {
@@ -158,7 +176,11 @@ export class Rig {
   }
 }
 
-export const RETURNED: Settlement = { kind: 'returned', contentType: 'application/json', data: new Uint8Array([52, 50]) };
+export const RETURNED: Settlement = {
+  kind: 'returned',
+  contentType: 'application/json',
+  data: new Uint8Array([52, 50]),
+};
 export const THREW: Settlement = { kind: 'threw', failure: failureInfo('HANDLER_ERROR', 'oops', false, 'stack') };
 
 export function ref(taskId: string, attempt = 1): Pick<AttemptRef, 'taskId' | 'attempt' | 'leaseId'> {

@@ -1,7 +1,12 @@
 import { pino } from 'pino';
 import { describe, expect, it, vi } from 'vitest';
 import { Runner } from '../../../worker/runner.js';
-import { parseHandler, type RegisteredHandler, type TaskContext, type TaskHandler } from '../../../worker/task-handler.js';
+import {
+  parseHandler,
+  type RegisteredHandler,
+  type TaskContext,
+  type TaskHandler,
+} from '../../../worker/task-handler.js';
 import type { FromMain, RunMessage } from '../../../worker/thread-messages.js';
 
 function setup(handler: TaskHandler<never>) {
@@ -65,7 +70,13 @@ describe('Runner', () => {
   });
 
   it('should describe what a handler throws, synchronously or not', async () => {
-    for (const handler of [() => Promise.reject(new Error('later')), () => { throw new Error('later'); }]) { // prettier-ignore
+    for (const handler of [
+      () => Promise.reject(new Error('later')),
+      () => {
+        throw new Error('later');
+      },
+    ]) {
+      // prettier-ignore
       const { settlement } = await setup(handler).run();
       expect(settlement).toMatchObject({ kind: 'threw', failure: { reason: 'HANDLER_ERROR', message: 'later' } });
     }
@@ -86,14 +97,24 @@ describe('Runner', () => {
     };
     const { settlement } = await setup(handler).run({ contentType: 'image/png', data: bytes('png') });
     expect(given).toEqual([bytes('png'), 'image/png']);
-    expect(settlement).toMatchObject({ kind: 'returned', contentType: 'application/octet-stream', data: new Uint8Array([7]) });
+    expect(settlement).toMatchObject({
+      kind: 'returned',
+      contentType: 'application/octet-stream',
+      data: new Uint8Array([7]),
+    });
   });
 
   it('should refuse results that are too large or no JSON', async () => {
     const large = await setup(() => 'x'.repeat(200)).run();
-    expect(large.settlement).toMatchObject({ kind: 'refused', failure: { reason: 'RESULT_TOO_LARGE', nonRetryable: true } });
+    expect(large.settlement).toMatchObject({
+      kind: 'refused',
+      failure: { reason: 'RESULT_TOO_LARGE', nonRetryable: true },
+    });
     const odd = await setup(() => ({ n: 1n })).run();
-    expect(odd.settlement).toMatchObject({ kind: 'refused', failure: { reason: 'RESULT_NOT_JSON', nonRetryable: true } });
+    expect(odd.settlement).toMatchObject({
+      kind: 'refused',
+      failure: { reason: 'RESULT_NOT_JSON', nonRetryable: true },
+    });
   });
 
   it('should abort the signal with the cause, and show a drain', async () => {
@@ -141,6 +162,9 @@ describe('Runner', () => {
 
   it('should not crash on a type without a handler', async () => {
     const { settlement } = await setup(() => 1).run({ type: 'other' });
-    expect(settlement).toMatchObject({ kind: 'refused', failure: { message: 'this worker has no handler for type "other"' } });
+    expect(settlement).toMatchObject({
+      kind: 'refused',
+      failure: { message: 'this worker has no handler for type "other"' },
+    });
   });
 });

@@ -4,7 +4,8 @@ import { CancelReason } from '../../../proto/gen/remuda/v1/worker_service_pb.js'
 import { EXIT_RECYCLE } from '../../../worker/session-effects.js';
 import { ref, Rig, THREW } from './machine-support.js';
 
-const outcomes = (rig: Rig) => rig.reports.map(({ attempt, outcome }) => `${attempt?.taskId}:${AttemptOutcome[outcome]}`);
+const outcomes = (rig: Rig) =>
+  rig.reports.map(({ attempt, outcome }) => `${attempt?.taskId}:${AttemptOutcome[outcome]}`);
 
 describe('the stream', () => {
   it('should say who it is and nothing else until it is welcomed', () => {
@@ -124,7 +125,9 @@ describe('the stream', () => {
     rig.advance(200);
     expect(rig.machine.state.t).not.toBe('Open');
     expect(rig.aborts).toEqual([]);
-    expect(rig.connect({ keep: [ref('t')] }).hello?.running).toMatchObject([{ attempt: { taskId: 't' }, started: true }]);
+    expect(rig.connect({ keep: [ref('t')] }).hello?.running).toMatchObject([
+      { attempt: { taskId: 't' }, started: true },
+    ]);
   });
 });
 
@@ -224,7 +227,10 @@ describe('attempts', () => {
     rig.connect();
     rig.running('t');
     rig.say({ cancels: [{ attempt: ref('t'), reason: CancelReason.REQUESTED }] });
-    rig.settle('t', { kind: 'refused', failure: { reason: 'RESULT_TOO_LARGE', message: '', stack: '', nonRetryable: true } });
+    rig.settle('t', {
+      kind: 'refused',
+      failure: { reason: 'RESULT_TOO_LARGE', message: '', stack: '', nonRetryable: true },
+    });
     expect(outcomes(rig)).toEqual(['t:FAILED']);
   });
 

@@ -4,7 +4,9 @@ import { cut, describeThrown } from '../../../worker/thrown.js';
 describe('describeThrown', () => {
   it('should take reason, retryable, message, stack and causes of an Error', () => {
     const cause = new TypeError('the disk');
-    const failure = describeThrown(Object.assign(new Error('no bytes', { cause }), { reason: 'NO_BYTES', retryable: false }));
+    const failure = describeThrown(
+      Object.assign(new Error('no bytes', { cause }), { reason: 'NO_BYTES', retryable: false }),
+    );
     expect(failure).toMatchObject({ reason: 'NO_BYTES', message: 'no bytes', nonRetryable: true });
     expect(failure.stack).toMatch(/Error: no bytes\n[^]*caused by: TypeError: the disk\n/);
   });

@@ -1,0 +1,83 @@
+import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { describe, expect, it } from 'vitest';
+import { AttemptOutcome } from '../../../proto/gen/remuda/v1/task_pb.js';
+import type { createWorker as CreateWorker, WorkerOptions } from '../../../worker/index.js';
+import { LIBRARY, onCleanup, ScriptedCoordinator } from './support.js';
+
+// The compiled one: a thread can only be started from a JavaScript file.
+const { createWorker } = (await import(LIBRARY)) as { createWorker: typeof CreateWorker };
+const logger = pino({ level: 'silent' });
+
+async function setup(options: Partial<WorkerOptions> = {}) {
+  const coordinator = await ScriptedCoordinator.start();
+  const worker = createWorker({ address: coordinator.address, logger, ...options });
+  onCleanup(() => worker.stop({ drainTimeoutMs: 0 }));
+  return { coordinator, worker };
+}
+
+describe('createWorker', { timeout: 60_000 }, () => {
+  it('should start at the first welcome, run tasks, and stop; both idempotent', async () => {
+    const { coordinator, worker } = await setup({ slots: 2, workerId: 'lib' });
+    const events: string[] = [];
+    worker.on('welcome', () => events.push('welcome')).on('left', ({ code }) => events.push(`left ${code}`));
+    worker.registerTaskHandler('double', ({ n }: { n: number }) => ({ n: n * 2 }));
+    const starting = worker.start();
+    expect(worker.start()).toBe(starting);
+    await starting;
+    const session = await coordinator.session();
+    expect(session.hello).toMatchObject({ workerId: 'lib', slots: 2, taskTypes: [{ type: 'double', slots: 0 }] });
+    session.assign('t-1', 'double', { payload: { n: 21 } });
+    expect((await session.report('t-1')).outcome).toBe(AttemptOutcome.SUCCEEDED);
+    const [first, second] = await Promise.all([worker.stop(), worker.stop()]);
+    expect(first).toMatchObject({ code: 0 });
+    expect(second).toBe(first);
+    expect(events).toEqual(['welcome', 'left 0']);
+    await expect(worker.start()).resolves.toBeUndefined();
+  });
+
+  it('should stop before it has started, and then refuse to start', async () => {
+    const { worker } = await setup();
+    worker.registerTaskHandler('x', () => 1);
+    expect(await worker.stop()).toMatchObject({ code: 0 });
+    await expect(worker.start()).rejects.toThrow('the worker has been stopped');
+  });
+
+  it('should work over a Unix socket', async () => {
+    const directory = realpathSync(mkdtempSync(join(tmpdir(), 'remuda-')));
+    onCleanup(() => rmSync(directory, { recursive: true, force: true }));
+    const address = `unix:${join(directory, 's')}`;
+    const coordinator = await ScriptedCoordinator.start(address);
+    const worker = createWorker({ address, logger });
+    onCleanup(() => worker.stop({ drainTimeoutMs: 0 }));
+    await worker.registerTaskHandler('x', () => 1).start();
+    const session = await coordinator.session();
+    session.assign('t-1', 'x');
+    expect((await session.report('t-1')).outcome).toBe(AttemptOutcome.SUCCEEDED);
+  });
+
+  it('should tell of a stuck handler and keep its slot in use', async () => {
+    const { coordinator, worker } = await setup();
+    let release: (value: string) => void = () => undefined;
+    worker.registerTaskHandler('deaf', () => new Promise((resolve) => (release = resolve)));
+    const stuck = new Promise((resolve) => worker.on('stuck', resolve));
+    await worker.start();
+    const session = await coordinator.session();
+    session.assign('t-1', 'deaf', { timeoutMs: 100 });
+    expect(await stuck).toMatchObject({ taskId: 't-1', type: 'deaf' });
+    expect(session.frames.flatMap(({ reports }) => reports)).toEqual([]);
+    release('late');
+    expect((await session.report('t-1')).outcome).toBe(AttemptOutcome.SUCCEEDED);
+  });
+
+  it('should move a large result without harm', async () => {
+    const { coordinator, worker } = await setup();
+    await worker.registerTaskHandler('large', () => 'x'.repeat(1_000_000)).start();
+    const session = await coordinator.session();
+    session.assign('t-1', 'large');
+    const { result } = await session.report('t-1');
+    expect((result?.body.value as Uint8Array | undefined)?.byteLength).toBe(1_000_002);
+  });
+});
