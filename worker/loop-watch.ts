@@ -2,8 +2,8 @@
 export interface LoopWatchOptions {
   /** Sends a ping to the watched thread, which answers at once with {@link LoopWatch.pong}. */
   readonly ping: (number: number) => void;
-  /** Told that the loop was turning at this time. */
-  readonly onAlive: (atMs: number) => void;
+  /** Told when the loop is asked and when it has answered. */
+  readonly onChange: (what: 'asked' | 'answered') => void;
   /** Monotonic milliseconds. */
   readonly nowMs: () => number;
 }
@@ -28,14 +28,15 @@ export class LoopWatch {
     this.number += 1;
     this.askedMs = this.options.nowMs();
     this.options.ping(this.number);
+    this.options.onChange('asked');
   }
 
   /** The watched thread's answer. */
   pong(number: number): void {
     if (number !== this.number || this.askedMs === undefined) return;
     this.worstMs = Math.max(this.worstMs, this.options.nowMs() - this.askedMs);
-    this.options.onAlive(this.askedMs);
     this.askedMs = undefined;
+    this.options.onChange('answered');
   }
 
   /** The longest delay since the last call, in milliseconds; while the loop is blocked, how long it has been. */

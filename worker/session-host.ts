@@ -50,9 +50,13 @@ export class SessionHost {
     this.wake();
   }
 
-  /** The handlers' loop was turning at this time. */
-  loopAlive(atMs: number): void {
-    this.options.machine.loopAlive(atMs);
+  /** The handlers' loop was asked for a sign of life, or has given it. */
+  loopWatched(what: 'asked' | 'answered'): void {
+    const { machine, nowMs } = this.options;
+    if (what === 'asked') machine.loopAsked(nowMs());
+    else machine.loopAnswered();
+    // While a stuck handler is dealt with, the machine has something to decide on it.
+    this.wake();
   }
 
   private wake(): void {

@@ -137,8 +137,8 @@ export class SessionMachine {
   private ackedSentMs: number | undefined;
   private leaseLost = false;
   private heartbeatAtMs = Infinity;
-  /** The main thread was seen to turn at this time. Undefined: the host does not watch it. */
-  private loopAliveMs: number | undefined;
+  /** Since when the main thread owes an answer. Undefined: it owes none, or the host does not watch it. */
+  private loopAskedMs: number | undefined;
   private stuckGraceMs = 10_000;
   private recycling = false;
   /** Since when there has been no welcomed stream. */
@@ -269,9 +269,14 @@ export class SessionMachine {
     this.current.link.heartbeat(heartbeat);
   }
 
-  /** The main thread was surely turning at `atMs`. A host that never says so has no handlers that can block it. */
-  loopAlive(atMs: number): void {
-    this.loopAliveMs = Math.max(atMs, this.loopAliveMs ?? -Infinity);
+  /** The main thread was asked for a sign of life. A host that never asks has no handlers that can block it. */
+  loopAsked(nowMs: number): void {
+    this.loopAskedMs ??= nowMs;
+  }
+
+  /** It has answered. */
+  loopAnswered(): void {
+    this.loopAskedMs = undefined;
   }
 
   /** The worker is to leave; handlers may run on for `drainTimeoutMs`. A repeat can only bring the deadline forward. */
@@ -396,7 +401,7 @@ export class SessionMachine {
   }
 
   private blockedForGraceMs(): number {
-    return this.loopAliveMs === undefined ? Infinity : this.loopAliveMs + this.stuckGraceMs;
+    return this.loopAskedMs === undefined ? Infinity : this.loopAskedMs + this.stuckGraceMs;
   }
 
   private tickDeparture(nowMs: number): void {

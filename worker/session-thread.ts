@@ -44,7 +44,7 @@ class SessionThread {
     this.watch = new LoopWatch({
       nowMs,
       ping: (number) => this.post({ t: 'ping', number }),
-      onAlive: (atMs) => this.host?.loopAlive(atMs),
+      onChange: (what) => this.host?.loopWatched(what),
     });
     if (data.supervisorFd !== undefined) {
       this.supervisor = new SupervisorLink(data.supervisorFd, {
@@ -85,7 +85,6 @@ class SessionThread {
       onExit: (exit) => this.onExit(exit),
       nowMs,
     });
-    this.host.loopAlive(nowMs());
     setInterval(() => this.watch.ask(), LOOP_PING_MS);
     this.host.start();
   }

@@ -62,10 +62,11 @@ export class Rig {
   /** Goes to a time, waking the machine whenever it wants to be woken. `alive`: the main thread turns all the while. */
   advance(ms: number, { acknowledge = false, alive = true } = {}): void {
     const untilMs = this.nowMs + ms;
+    if (alive) this.machine.loopAnswered();
+    else this.machine.loopAsked(this.nowMs);
     for (let guard = 0; guard < 10_000; guard += 1) {
       const nextMs = Math.min(untilMs, Math.max(this.nowMs, this.machine.deadlineMs()));
       this.nowMs = nextMs;
-      if (alive) this.machine.loopAlive(nextMs);
       this.turn();
       if (acknowledge) this.say({});
       if (nextMs >= untilMs) return;

@@ -510,7 +510,6 @@ describe('a stuck handler', () => {
     const rig = new Rig();
     rig.connect();
     rig.assign(['stuck', { timeoutMs: 1_000 }], ['other']);
-    rig.machine.loopAlive(rig.nowMs);
     rig.started('stuck');
     rig.advance(11_000, { acknowledge: true, alive: false });
     expect(outcomes(rig)).toEqual(['stuck:TIMED_OUT', 'other:RELEASED']);
