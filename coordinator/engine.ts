@@ -385,7 +385,9 @@ function bodiesOf(writes: readonly Write[], results: readonly WriteResult[]): Ma
     if (write === undefined || write.kind === 'longestLease') continue;
     if (result.kind === 'conflict') {
       const found = result.row === null ? 'no row' : `revision ${result.row.revision}`;
-      throw new Error(`the store has ${found} of task ${write.row.taskId}, not what revision ${write.row.revision} replaces`);
+      throw new Error(
+        `the store has ${found} of task ${write.row.taskId}, not what revision ${write.row.revision} replaces`,
+      );
     }
     if (result.body !== null) bodies.set(write.row.taskId, result.body);
   }

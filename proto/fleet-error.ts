@@ -130,7 +130,11 @@ export class FleetError extends Error {
 
   /** As google.rpc.Status, for an item of a batch. */
   toStatusMessage(): Status {
-    return create(StatusSchema, { code: this.code, message: cut(this.message, MAX_TEXT_CHARS), details: this.#details() });
+    return create(StatusSchema, {
+      code: this.code,
+      message: cut(this.message, MAX_TEXT_CHARS),
+      details: this.#details(),
+    });
   }
 
   /** As grpc-js ends a call: code, message, and the details in `grpc-status-details-bin`. Long texts are cut. */

@@ -229,7 +229,11 @@ export class FrameLink<E> {
   #acknowledge(ack: number): { acked: readonly E[]; ackedSentMs: number | undefined } {
     this.#ackedSeq = ack;
     const frames: InFlight<E>[] = [];
-    for (let oldest = this.#inFlight.peek(); oldest !== undefined && oldest.seq <= ack; oldest = this.#inFlight.peek()) {
+    for (
+      let oldest = this.#inFlight.peek();
+      oldest !== undefined && oldest.seq <= ack;
+      oldest = this.#inFlight.peek()
+    ) {
       this.#inFlight.shift();
       this.#inFlightCount -= oldest.elements.length;
       frames.push(oldest);

@@ -50,7 +50,8 @@ function valueText(value: Value, field: string): Uint8Array {
   try {
     return encoder.encode(JSON.stringify(toJson(ValueSchema, value)));
   } catch (error) {
-    const description = 'holds NaN, an infinity or an empty Value, for which JSON has no text; send a finite number or null';
+    const description =
+      'holds NaN, an infinity or an empty Value, for which JSON has no text; send a finite number or null';
     throw FleetError.invalid(PAYLOAD_NOT_JSON, [{ field: `${field}.value`, description }], { cause: error });
   }
 }

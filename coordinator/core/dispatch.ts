@@ -101,4 +101,3 @@ export function cancelHold(step: Step, worker: WorkerRecord, hold: Hold, reason:
   const limitMs = now.monoMs + state.config.stuckGraceMs + state.config.leaseMs;
   state.timers.atMono(hold.limit, limitMs, { kind: 'hold', worker, hold });
 }
-

@@ -27,7 +27,8 @@ export function applyHello(step: Step, { sessionId, atMonoMs, hello }: Of<'hello
   const known = state.incarnations.get(hello.incarnation);
   const worker = known ?? createWorker(state, hello.workerId, hello.incarnation);
   if (known !== undefined) {
-    if (known.sessionId !== null) endSession(step, known, 'STALE_SESSION', 'a newer stream of the same process took over');
+    if (known.sessionId !== null)
+      endSession(step, known, 'STALE_SESSION', 'a newer stream of the same process took over');
     state.matcher.removeWorker(known);
   }
   worker.hello = hello;
@@ -144,7 +145,11 @@ function releaseMissing(step: Step, worker: WorkerRecord, hold: Hold): void {
   const task = currentTask(step, hold);
   releaseHold(step, worker, hold);
   if (task === undefined) return;
-  endAttempt(step, task, released(`worker ${worker.workerId} came back without it: it had not arrived there`, hold.started));
+  endAttempt(
+    step,
+    task,
+    released(`worker ${worker.workerId} came back without it: it had not arrived there`, hold.started),
+  );
 }
 
 function isWanted(step: Step, ref: AttemptRef): boolean {
@@ -251,7 +256,8 @@ export function applySuspect(step: Step, { sessionId, suspect, takenBack }: Of<'
   worker.suspect = suspect;
   step.state.matcher.refreshWorker(worker);
   report(step, suspect ? 'worker-suspect' : 'worker-recovered', worker, '');
-  for (const ref of takenBack) giveBack(step, worker, ref, 'it had not left for its worker, which does not acknowledge frames');
+  for (const ref of takenBack)
+    giveBack(step, worker, ref, 'it had not left for its worker, which does not acknowledge frames');
 }
 
 export function applySessionEnded(step: Step, { sessionId }: Of<'sessionEnded'>): void {
@@ -298,7 +304,12 @@ export function loseWorker(step: Step, worker: WorkerRecord, how: 'died' | 'sile
     report(step, 'zombie-detected', worker, 'its lease is over and its stream is still open');
     endSession(step, worker, 'LEASE_LOST', 'the lease is over: no frame has arrived for too long; dial again');
   }
-  endSession(step, worker, 'SUPERSEDED', `the successor of worker_id "${worker.workerId}" says that this process has ended`);
+  endSession(
+    step,
+    worker,
+    'SUPERSEDED',
+    `the successor of worker_id "${worker.workerId}" says that this process has ended`,
+  );
   if (!worker.draining || holds.length > 0) state.totals.workersLost += 1;
   report(step, 'worker-lost', worker, how === 'died' ? 'its process has ended' : 'its lease is over');
   dropWorker(step, worker);
@@ -317,7 +328,8 @@ function lossOf(task: TaskRecord, worker: WorkerRecord, hold: Hold, how: 'died' 
   if (!hold.started) {
     return judged('WORKER_LOST', 'WORKER_LOST', `worker ${workerId} was lost before it said that it had started`);
   }
-  if (how === 'died') return judged('WORKER_LOST', 'WORKER_DIED', `the process of worker ${workerId} ended while it ran`, true);
+  if (how === 'died')
+    return judged('WORKER_LOST', 'WORKER_DIED', `the process of worker ${workerId} ended while it ran`, true);
   task.silenceCount += 1;
   const message = `the lease of worker ${workerId} ended while it ran`;
   return judged('WORKER_LOST', 'WORKER_SILENT', message, task.silenceCount >= 2);
@@ -346,7 +358,12 @@ function renew(step: Step, worker: WorkerRecord, atMonoMs: number): void {
   timers.atMono(worker.lease, untilMs, { kind: 'lease', worker });
 }
 
-function endSession(step: Step, worker: WorkerRecord, reason: 'SUPERSEDED' | 'STALE_SESSION' | 'LEASE_LOST', message: string): void {
+function endSession(
+  step: Step,
+  worker: WorkerRecord,
+  reason: 'SUPERSEDED' | 'STALE_SESSION' | 'LEASE_LOST',
+  message: string,
+): void {
   if (worker.sessionId === null) return;
   step.send(worker.sessionId, { kind: 'end', reason, message });
   detach(step.state, worker);
@@ -377,4 +394,3 @@ function report(step: Step, name: WorkerEventName, worker: WorkerRecord, message
 }
 
 type WorkerEventName = Extract<CoreEvent, { workerId: string; incarnation: string }>['name'];
-

@@ -162,7 +162,8 @@ export class Matcher {
     if (task.domain?.parked === true) {
       return {
         reason: 'CRASH_ISOLATION',
-        message: 'it has crashed a worker before, and each free worker already holds another such task; one goes to a worker',
+        message:
+          'it has crashed a worker before, and each free worker already holds another such task; one goes to a worker',
       };
     }
     return { reason: 'NO_FREE_SLOT', message: 'other tasks go before it; it is handed out next' };
@@ -243,5 +244,7 @@ function failedWorkers(task: TaskRecord): ReadonlySet<string> {
 
 function classKey(type: string, requiredLabels: Readonly<Record<string, string>>): string {
   const names = Object.keys(requiredLabels);
-  return names.length === 0 ? type : JSON.stringify([type, ...names.sort().map((name) => [name, requiredLabels[name]])]);
+  return names.length === 0
+    ? type
+    : JSON.stringify([type, ...names.sort().map((name) => [name, requiredLabels[name]])]);
 }

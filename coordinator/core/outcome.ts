@@ -175,7 +175,10 @@ function exhausted(task: TaskRecord, end: AttemptEnd, charged: Charge): Ending |
     return { state: 'DEAD_LETTERED', failure: failureOf('MAYBE_STARTED', message, true) };
   }
   if (charged === 'CRASH' && task.crashCount >= CRASH_BUDGET) {
-    const workers = [...task.history.filter((entry) => entry.charge === 'CRASH').map((entry) => entry.workerId), task.workerId];
+    const workers = [
+      ...task.history.filter((entry) => entry.charge === 'CRASH').map((entry) => entry.workerId),
+      task.workerId,
+    ];
     const message = `${task.crashCount} workers died or fell silent while they ran it: ${workers.join(', ')}; the last: ${failure?.message ?? ''}`;
     return { state: 'DEAD_LETTERED', failure: failureOf('POISON', message, true) };
   }

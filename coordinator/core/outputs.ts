@@ -117,7 +117,11 @@ export interface FleetStatsView {
   };
   readonly totals: Readonly<Totals>;
   /** The types with the most tasks that have not ended, at most 100. */
-  readonly types: readonly { readonly type: string; readonly tasks: Readonly<TaskCounts>; readonly readyWorkers: number }[];
+  readonly types: readonly {
+    readonly type: string;
+    readonly tasks: Readonly<TaskCounts>;
+    readonly readyWorkers: number;
+  }[];
 }
 
 /** The answer to a caller. */

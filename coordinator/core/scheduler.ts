@@ -83,8 +83,7 @@ export function restore(state: SchedulerState, rows: readonly TaskRow[], longest
       state.timers.atWall(task.due, task.dueWallMs ?? 0, { kind: 'due', task });
     }
     if (task.state === 'RUNNING') {
-      const worker =
-        state.incarnations.get(task.incarnation) ?? createWorker(state, task.workerId, task.incarnation);
+      const worker = state.incarnations.get(task.incarnation) ?? createWorker(state, task.workerId, task.incarnation);
       if (!state.workersById.has(task.workerId)) state.workersById.set(task.workerId, worker);
       addHold(state, worker, task, true);
     }

@@ -97,10 +97,7 @@ export function hasRoom(worker: WorkerRecord, type: string): boolean {
   if (hello === null) return false;
   const cap = hello.taskTypes.get(type);
   if (cap === undefined) return false;
-  return (
-    worker.holds.size < hello.slots + hello.prefetch &&
-    (worker.holdsByType.get(type) ?? 0) < cap + hello.prefetch
-  );
+  return worker.holds.size < hello.slots + hello.prefetch && (worker.holdsByType.get(type) ?? 0) < cap + hello.prefetch;
 }
 
 /** Share of its slots in use; above 1 when it holds prefetched attempts. */

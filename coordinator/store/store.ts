@@ -30,15 +30,7 @@ export interface OpenedStore {
  * - NOT_A_STORE, READ_ONLY, NEWER_SCHEMA, OWNED: it cannot be opened; the message says what to do.
  */
 export type StoreErrorReason =
-  | 'BUSY'
-  | 'FULL'
-  | 'FENCED'
-  | 'IO'
-  | 'CORRUPT'
-  | 'NOT_A_STORE'
-  | 'READ_ONLY'
-  | 'NEWER_SCHEMA'
-  | 'OWNED';
+  'BUSY' | 'FULL' | 'FENCED' | 'IO' | 'CORRUPT' | 'NOT_A_STORE' | 'READ_ONLY' | 'NEWER_SCHEMA' | 'OWNED';
 
 export class StoreError extends Error {
   override readonly name = 'StoreError';

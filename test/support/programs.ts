@@ -73,7 +73,12 @@ export class Program {
   }
 
   /** As many lines as asked for that fit. */
-  async linesThat(fits: (line: LogLine) => boolean, count: number, what: string, timeoutMs = 20_000): Promise<LogLine[]> {
+  async linesThat(
+    fits: (line: LogLine) => boolean,
+    count: number,
+    what: string,
+    timeoutMs = 20_000,
+  ): Promise<LogLine[]> {
     return this.#until(
       () => {
         const found = this.lines.filter(fits);
@@ -114,7 +119,10 @@ export class Program {
   }
 
   #tail(): string {
-    return [...this.lines.slice(-15).map(({ text }) => `  out ${text}`), ...this.errors.slice(-15).map((text) => `  err ${text}`)].join('\n');
+    return [
+      ...this.lines.slice(-15).map(({ text }) => `  out ${text}`),
+      ...this.errors.slice(-15).map((text) => `  err ${text}`),
+    ].join('\n');
   }
 }
 
@@ -126,7 +134,11 @@ export interface StartOptions {
 }
 
 /** Starts one of the package's programs as it is built. */
-export function startProgram(name: keyof typeof PROGRAMS, args: readonly string[], options: StartOptions = {}): Program {
+export function startProgram(
+  name: keyof typeof PROGRAMS,
+  args: readonly string[],
+  options: StartOptions = {},
+): Program {
   const script = `${ROOT}${PROGRAMS[name]}`;
   if (!existsSync(script)) throw new Error(`${script} is missing; run \`npm run build\` first`);
   return startNode(name, [script, ...args], options);

@@ -1,6 +1,20 @@
 /** Plain stubs over grpc-js and the generated descriptors, as a service in another program would have them. */
-import { create, fromBinary, toBinary, type DescMethodUnary, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf';
-import { Client, credentials, Metadata, type CallOptions, type ClientUnaryCall, type ServiceError } from '@grpc/grpc-js';
+import {
+  create,
+  fromBinary,
+  toBinary,
+  type DescMethodUnary,
+  type MessageInitShape,
+  type MessageShape,
+} from '@bufbuild/protobuf';
+import {
+  Client,
+  credentials,
+  Metadata,
+  type CallOptions,
+  type ClientUnaryCall,
+  type ServiceError,
+} from '@grpc/grpc-js';
 import { PayloadView } from '../../proto/gen/remuda/v1/payload_pb.js';
 import { FleetService } from '../../proto/gen/remuda/v1/fleet_service_pb.js';
 import { TaskService } from '../../proto/gen/remuda/v1/task_service_pb.js';

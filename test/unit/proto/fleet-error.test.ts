@@ -35,7 +35,12 @@ describe('FleetError', () => {
       details: 'no connection',
       metadata: new Metadata(),
     });
-    expect(FleetError.from(error)).toMatchObject({ code: Code.UNAVAILABLE, reason: '', message: 'no connection', cause: error });
+    expect(FleetError.from(error)).toMatchObject({
+      code: Code.UNAVAILABLE,
+      reason: '',
+      message: 'no connection',
+      cause: error,
+    });
   });
 
   it('should read a status whose details are garbage', () => {
@@ -69,7 +74,10 @@ describe('FleetError', () => {
   });
 
   it('should stay small enough for trailers however much is wrong', () => {
-    const violations = Array.from({ length: 5_000 }, (_, n) => ({ field: `running[${n}]`, description: 'x'.repeat(1_000) }));
+    const violations = Array.from({ length: 5_000 }, (_, n) => ({
+      field: `running[${n}]`,
+      description: 'x'.repeat(1_000),
+    }));
     const { details, metadata } = FleetError.invalid('INVALID_HELLO', violations).toStatus();
     const bytes = metadata.get('grpc-status-details-bin')[0] as Buffer;
     expect(details.length).toBeLessThanOrEqual(1_024);

@@ -113,7 +113,11 @@ describe('FrameLink, outgoing', () => {
 describe('FrameLink, acknowledgements of the peer', () => {
   it('should give the acknowledged elements and the send time of the newest acknowledged frame', () => {
     const link = setup();
-    for (const [nowMs, element] of [[10, 'a'], [20, 'b'], [30, 'c']] as const) {
+    for (const [nowMs, element] of [
+      [10, 'a'],
+      [20, 'b'],
+      [30, 'c'],
+    ] as const) {
       link.enqueue(element, 1, 'data');
       link.nextFrame(nowMs);
     }

@@ -40,7 +40,10 @@ describe('payloadContent', () => {
     const value = create(ValueSchema, { kind: { case: 'numberValue', value: number } });
     const payload = create(PayloadSchema, { body: { case: 'value', value } });
     expect(() => payloadContent(payload, 'task.payload')).toThrow(
-      expect.objectContaining({ reason: 'PAYLOAD_NOT_JSON', message: expect.stringMatching(/^task\.payload\.value: holds NaN/) }),
+      expect.objectContaining({
+        reason: 'PAYLOAD_NOT_JSON',
+        message: expect.stringMatching(/^task\.payload\.value: holds NaN/),
+      }),
     );
   });
 
@@ -93,13 +96,19 @@ describe('payloadView', () => {
 });
 
 describe('JSON', () => {
-  it.each(['application/json', 'application/json; charset=utf-8', 'Application/JSON ;x=y'])('should know %s', (contentType) => {
-    expect(isJson(contentType)).toBe(true);
-  });
+  it.each(['application/json', 'application/json; charset=utf-8', 'Application/JSON ;x=y'])(
+    'should know %s',
+    (contentType) => {
+      expect(isJson(contentType)).toBe(true);
+    },
+  );
 
-  it.each(['', 'text/json', 'application/json5', 'application/problem+json'])('should not take %s for it', (contentType) => {
-    expect(isJson(contentType)).toBe(false);
-  });
+  it.each(['', 'text/json', 'application/json5', 'application/problem+json'])(
+    'should not take %s for it',
+    (contentType) => {
+      expect(isJson(contentType)).toBe(false);
+    },
+  );
 
   it('should parse text and nothing else', () => {
     expect(parseJson(bytes('[1]'))).toEqual([1]);
@@ -110,7 +119,10 @@ describe('JSON', () => {
 
   it.each(['{"a":', '', 'nul', '{}{}'])('should refuse %j at the door with what is wrong', (data) => {
     expect(() => requireJson({ contentType: 'application/json', data: bytes(data) })).toThrow(
-      expect.objectContaining({ reason: 'PAYLOAD_NOT_JSON', message: expect.stringMatching(/^payload\.data: is no JSON \(/) }),
+      expect.objectContaining({
+        reason: 'PAYLOAD_NOT_JSON',
+        message: expect.stringMatching(/^payload\.data: is no JSON \(/),
+      }),
     );
   });
 
