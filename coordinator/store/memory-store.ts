@@ -1,0 +1,137 @@
+import { hasEnded, type Content, type TaskBody, type TaskRow } from '../core/task.js';
+import type { Write } from '../core/outputs.js';
+import { StoreError, type OpenedStore, type Store, type StoredTask, type StoreStats, type WriteResult } from './store.js';
+
+/** Default bound of what a memory store keeps, in bytes. */
+export const MEMORY_STORE_BYTES = 256 * 1024 * 1024;
+
+/** What a task takes besides its payload and result: an estimate, good enough for a bound. */
+const ROW_BYTES = 1_024;
+
+interface Kept {
+  row: TaskRow;
+  readonly body: TaskBody;
+  result: Content | null;
+}
+
+/**
+ * What a memory store keeps. It outlives the stores that open it one after the other, so that a simulated coordinator can
+ * crash and come back; the newest opener fences the others.
+ */
+export class MemoryDisk {
+  readonly tasks = new Map<string, Kept>();
+  /** Ended tasks, the oldest first. */
+  readonly ended = new Set<string>();
+  longestLeaseMs = 0;
+  epoch = 0;
+  bytes = 0;
+}
+
+export interface MemoryStoreOptions {
+  /** Bound of all that is kept. At it, the oldest ended tasks go first; if none is left, inserts are refused (FULL). */
+  readonly maxBytes?: number;
+  readonly disk?: MemoryDisk;
+}
+
+/**
+ * The store of `memory:`, and of the simulation: nothing is on any disk, and all is gone with the process. Rows are never
+ * changed once they are in, so callers may keep what they read.
+ */
+export class MemoryStore implements Store {
+  readonly #disk: MemoryDisk;
+  readonly #maxBytes: number;
+  #epoch = 0;
+
+  constructor(options: MemoryStoreOptions = {}) {
+    this.#disk = options.disk ?? new MemoryDisk();
+    this.#maxBytes = options.maxBytes ?? MEMORY_STORE_BYTES;
+  }
+
+  open(): Promise<OpenedStore> {
+    this.#disk.epoch += 1;
+    this.#epoch = this.#disk.epoch;
+    return Promise.resolve({ longestLeaseMs: this.#disk.longestLeaseMs });
+  }
+
+  loadOpen({ afterTaskId, limit }: { afterTaskId: string; limit: number }): Promise<readonly TaskRow[]> {
+    const open = [...this.#disk.tasks.values()]
+      .map(({ row }) => row)
+      .filter(({ taskId, state }) => taskId > afterTaskId && !hasEnded(state))
+      .sort((a, b) => (a.taskId < b.taskId ? -1 : 1));
+    return Promise.resolve(open.slice(0, limit));
+  }
+
+  read({ taskIds, bodies }: { taskIds: readonly string[]; bodies: boolean }): Promise<(StoredTask | undefined)[]> {
+    return Promise.resolve(
+      taskIds.map((taskId) => {
+        const kept = this.#disk.tasks.get(taskId);
+        if (kept === undefined) return undefined;
+        return { row: kept.row, body: bodies ? kept.body : null, result: bodies ? kept.result : null };
+      }),
+    );
+  }
+
+  // Async so that a refusal is a rejected promise, as with every other store.
+  async commit(writes: readonly Write[]): Promise<readonly WriteResult[]> {
+    const disk = this.#disk;
+    if (disk.epoch !== this.#epoch) throw new StoreError('FENCED', 'another coordinator has opened this memory store');
+    this.#makeRoom(writes);
+    return writes.map((write) => this.#apply(write));
+  }
+
+  stats(): Promise<StoreStats> {
+    const { tasks, ended, bytes } = this.#disk;
+    return Promise.resolve({ openTasks: tasks.size - ended.size, endedTasks: ended.size, bytes });
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  #apply(write: Write): WriteResult {
+    const disk = this.#disk;
+    if (write.kind === 'longestLease') {
+      disk.longestLeaseMs = write.leaseMs;
+      return { kind: 'applied', body: null };
+    }
+    const { row } = write;
+    const kept = disk.tasks.get(row.taskId);
+    if (write.kind === 'insert') {
+      if (kept !== undefined) return { kind: 'conflict', row: kept.row };
+      disk.tasks.set(row.taskId, { row, body: write.body, result: null });
+      disk.bytes += insertBytes(write.body);
+    } else {
+      if (kept?.row.revision !== write.expectedRevision) return { kind: 'conflict', row: kept?.row ?? null };
+      kept.row = row;
+      kept.result = write.result;
+      disk.bytes += write.result?.data.byteLength ?? 0;
+    }
+    if (hasEnded(row.state)) disk.ended.add(row.taskId);
+    return { kind: 'applied', body: write.kind === 'update' && write.wantBody ? (kept?.body ?? null) : null };
+  }
+
+  /** Only inserts need room: what ends a task must always fit, or nothing could ever be given up again. */
+  #makeRoom(writes: readonly Write[]): void {
+    const disk = this.#disk;
+    let wanted = 0;
+    for (const write of writes) if (write.kind === 'insert') wanted += insertBytes(write.body);
+    if (wanted === 0) return;
+    for (const taskId of disk.ended) {
+      if (disk.bytes + wanted <= this.#maxBytes) return;
+      const kept = disk.tasks.get(taskId);
+      disk.ended.delete(taskId);
+      disk.tasks.delete(taskId);
+      disk.bytes -= insertBytes(kept?.body) + (kept?.result?.data.byteLength ?? 0);
+    }
+    if (disk.bytes + wanted > this.#maxBytes) {
+      throw new StoreError(
+        'FULL',
+        `the memory store holds ${disk.bytes} bytes of unfinished tasks, its bound is ${this.#maxBytes}; wait for workers, or use --store sqlite:PATH`,
+      );
+    }
+  }
+}
+
+function insertBytes(body: TaskBody | undefined): number {
+  return ROW_BYTES + (body?.payload.data.byteLength ?? 0);
+}
