@@ -17,7 +17,7 @@ function readConfig(): MainConfig {
 
 const config = readConfig();
 // They are for this process alone: a worker that a handler starts must not take them for its own.
-for (const name of Object.values(SUPERVISION_ENV)) delete process.env[name];
+for (const name of Object.values(SUPERVISION_ENV)) Reflect.deleteProperty(process.env, name);
 process.exit(
   await runWorkerProgram({ config, cwd: process.cwd(), env: process.env, script: fileURLToPath(import.meta.url) }),
 );

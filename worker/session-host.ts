@@ -1,7 +1,7 @@
 import { payloadContent } from '../proto/payload.js';
 import type { OpenStream, WorkerStream } from './grpc-stream.js';
 import type { SessionEffect } from './session-effects.js';
-import { SessionMachine, type WorkerLoad } from './session-machine.js';
+import type { SessionMachine, WorkerLoad } from './session-machine.js';
 import type { FromMain, FromThread, RunMessage, SessionEvent, SessionExit } from './thread-messages.js';
 
 /** What a host needs. */

@@ -370,6 +370,9 @@ export class SessionMachine {
         if (this.keeper.book.unsettledCount > 0 && nowMs < current.exitAtMs) break;
         this.exit({ code: EXIT_SUPERSEDED, message: current.message });
         break;
+      case 'Idle':
+      case 'Left':
+        break;
     }
   }
 

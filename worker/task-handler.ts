@@ -136,7 +136,7 @@ export function parseHandler(type: unknown, handler: unknown, faults: string[]):
   return {
     type: String(type),
     // `this` is the object, so that a class instance with a run() method works as a handler.
-    run: (run as TaskHandler<never>).bind(handler) as TaskHandler<never>,
+    run: (run as TaskHandler<never>).bind(handler),
     timeoutMs: timeout as number | undefined,
     slots: (slots as number | undefined) ?? 0,
   };

@@ -53,7 +53,7 @@ function refuseHello(step: Step, sessionId: number, hello: HelloInfo): boolean {
     step.send(sessionId, { kind: 'end', reason: 'SUPERSEDED', message });
     return true;
   }
-  if (known?.hello != null && known.sessionNumber >= hello.sessionNumber) {
+  if (known !== undefined && known.hello !== null && known.sessionNumber >= hello.sessionNumber) {
     const message = `session_number ${hello.sessionNumber} is not above ${known.sessionNumber}, this incarnation's newest`;
     step.send(sessionId, { kind: 'end', reason: 'STALE_SESSION', message });
     return true;

@@ -64,7 +64,7 @@ async function writeTarget(job) {
     return size;
   } finally {
     await handle.close();
-    await removeIfThere(temporary).catch((error) => {
+    await removeIfThere(temporary).catch((/** @type {unknown} */ error) => {
       ctx.logger.warn({ err: error, target: place.path }, 'a temporary file could not be removed');
     });
   }
@@ -163,7 +163,7 @@ async function giveName(job, temporary, handle) {
     job.ctx.logger.info({ target: place.path }, 'the target is there already, written by an earlier attempt');
   }
   // Without this a power cut may forget the new name, although the file's content is safe.
-  await place.directory.sync().catch((error) => {
+  await place.directory.sync().catch((/** @type {unknown} */ error) => {
     if (!NO_DIRECTORY_SYNC.includes(codeOf(error))) throw error;
   });
 }

@@ -21,7 +21,7 @@ export async function* readChunks({ path, handle }, { signal, onBytes }) {
   for (;;) {
     signal.throwIfAborted();
     const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
-    const { bytesRead } = await handle.read({ buffer, position }).catch((error) => {
+    const { bytesRead } = await handle.read({ buffer, position }).catch((/** @type {unknown} */ error) => {
       throw fromSystemError(error, `The file ${quote(path)}`);
     });
     signal.throwIfAborted();

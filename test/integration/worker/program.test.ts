@@ -1,3 +1,4 @@
+import { status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 import { FleetError } from '../../../proto/fleet-error.js';
 import { AttemptOutcome } from '../../../proto/gen/remuda/v1/task_pb.js';
@@ -113,7 +114,7 @@ describe('remuda-worker', { timeout: 60_000 }, () => {
     const first = await coordinator.session();
     first.assign('t-1', 'block', { payload: { ms: 1_000 } });
     await first.started('t-1');
-    first.end(new FleetError(14, 'COORDINATOR_STOPPING', 'restart'));
+    first.end(new FleetError(status.UNAVAILABLE, 'COORDINATOR_STOPPING', 'restart'));
     const second = await coordinator.session(1);
     expect(second.hello).toMatchObject({ sessionNumber: 2, incarnation: first.hello.incarnation });
     expect(second.hello.running).toMatchObject([{ attempt: { taskId: 't-1' }, started: true }]);
@@ -123,9 +124,9 @@ describe('remuda-worker', { timeout: 60_000 }, () => {
   it('should exit 78 when superseded and 2 when refused', async () => {
     const { coordinator, program } = await setup();
     const session = await coordinator.session();
-    session.end(new FleetError(10, 'SUPERSEDED', 'taken over'));
+    session.end(new FleetError(status.ABORTED, 'SUPERSEDED', 'taken over'));
     expect((await program.ended()).code).toBe(78);
-    coordinator.refusal = new FleetError(3, 'INVALID_HELLO', 'bad label');
+    coordinator.refusal = new FleetError(status.INVALID_ARGUMENT, 'INVALID_HELLO', 'bad label');
     const other = new Program([handlersFile(HANDLERS), '--address', coordinator.address]);
     expect((await other.ended()).code).toBe(2);
     expect(await other.log(/refuses this worker: bad label/)).toMatchObject({ reason: 'INVALID_HELLO' });

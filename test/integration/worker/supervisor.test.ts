@@ -1,3 +1,4 @@
+import { status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 import { FleetError } from '../../../proto/fleet-error.js';
 import { AttemptOutcome } from '../../../proto/gen/remuda/v1/task_pb.js';
@@ -117,7 +118,7 @@ describe('remuda-worker --processes', { timeout: 60_000 }, () => {
 
   it('should not start a superseded child again, and end with 78 when none is left', async () => {
     const { program, sessions } = await setup(1);
-    sessions[0]?.end(new FleetError(10, 'SUPERSEDED', 'taken over'));
+    sessions[0]?.end(new FleetError(status.ABORTED, 'SUPERSEDED', 'taken over'));
     expect(await program.ended()).toEqual({ code: 78, signal: null });
     expect(await program.log(/another process has its worker_id/)).toMatchObject({ kind: 'final' });
   });

@@ -7,13 +7,14 @@ import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js';
 import { afterEach } from 'vitest';
 import {
+  CancelReason,
   ConnectResponseSchema,
   WorkerService,
   type ConnectRequest,
   type ConnectResponse,
   type Hello,
 } from '../../../proto/gen/remuda/v1/worker_service_pb.js';
-import { FleetError } from '../../../proto/fleet-error.js';
+import type { FleetError } from '../../../proto/fleet-error.js';
 import { serviceDefinition } from '../../../proto/service-definition.js';
 
 export const PROGRAM = fileURLToPath(new URL('../../../dist/worker/main.js', import.meta.url));
@@ -94,7 +95,9 @@ export class Session {
   }
 
   cancel(taskId: string): void {
-    this.say({ cancels: [{ attempt: { taskId, attempt: 1, leaseId: 'f'.repeat(16) }, reason: 1 }] });
+    this.say({
+      cancels: [{ attempt: { taskId, attempt: 1, leaseId: 'f'.repeat(16) }, reason: CancelReason.REQUESTED }],
+    });
   }
 
   end(error?: FleetError): void {

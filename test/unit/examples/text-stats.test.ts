@@ -8,7 +8,7 @@ function model(bytes: Buffer) {
   const text = bytes.toString('utf8');
   const pieces = text.split('\n');
   const rest = pieces.at(-1) === '' ? pieces.slice(0, -1) : pieces;
-  const lengths = rest.map((line) => [...line].length);
+  const lengths = rest.map((line) => Array.from(line).length);
   const longest = Math.max(0, ...lengths);
   // Of JavaScript's white space the byte order mark is none, and the word joiner is one.
   const words = text.replaceAll('\uFEFF', 'x').split(/[\s\u2060]+/u);
@@ -16,7 +16,7 @@ function model(bytes: Buffer) {
     bytes: bytes.length,
     lines: pieces.length - 1,
     words: words.filter((word) => word !== '').length,
-    characters: [...text].length,
+    characters: Array.from(text).length,
     longestLine: { number: lengths.indexOf(longest) + 1, characters: longest },
   };
 }

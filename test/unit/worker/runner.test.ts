@@ -52,11 +52,11 @@ const bytes = (text: string) => new Uint8Array(Buffer.from(text));
 describe('Runner', () => {
   it('should say started before it enters the handler, then hand back what it returned', async () => {
     let startedFirst = false;
-    const bundle = setup(((payload: { n: number }, ctx: TaskContext) => {
+    const bundle = setup((payload: { n: number }, ctx: TaskContext) => {
       startedFirst = bundle.posted[0]?.t === 'started';
       bundle.advance(12);
       return { twice: payload.n * 2, task: ctx.taskId, attempt: ctx.attempt, metadata: ctx.metadata };
-    }) as TaskHandler<never>);
+    });
     const message = await bundle.run();
     expect(startedFirst).toBe(true);
     expect(message.runMs).toBe(12);

@@ -1,0 +1,61 @@
+// What the compiler cannot see: floating promises, unsafe values, imports that reach too deep, long functions.
+// Which layer may import which is in .dependency-cruiser.cjs. Every rule that is off says why.
+import { fileURLToPath } from 'node:url';
+import tseslint from 'typescript-eslint';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+export default tseslint.config(
+  { ignores: ['**/dist/**', '**/node_modules/**', 'proto/gen/**', 'coverage/**', '.remuda/**'] },
+  {
+    files: ['**/*.ts', 'docs/examples/**/*.mjs'],
+    extends: [tseslint.configs.strictTypeChecked],
+    languageOptions: {
+      parserOptions: { project: ['./tsconfig.json', './docs/examples/tsconfig.json'], tsconfigRootDir: root },
+    },
+    linterOptions: { reportUnusedDisableDirectives: 'error' },
+    rules: {
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': [
+        'error',
+        { allowDefaultCaseForExhaustiveSwitch: true, considerDefaultExhaustiveForUnions: true },
+      ],
+      'no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            {
+              group: ['@grpc/*/build/*', '@bufbuild/*/dist/*', '**/node_modules/**', '**/dist/**'],
+              message: 'Import the package by its name: what lies inside it changes without notice.',
+            },
+          ],
+        },
+      ],
+      eqeqeq: 'error',
+      // Numbers and booleans read well in a message; objects and undefined do not, and stay errors.
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+      // `return this.fail(...)` and `() => act()` say "and that is all" in one line.
+      '@typescript-eslint/no-confusing-void-expression': 'off',
+      // Values from a thread, a file or the wire are wider than their type, and a flag changes behind an await.
+      '@typescript-eslint/no-unnecessary-condition': 'off',
+      // An interface asks for a promise also of the implementation that has nothing to wait for.
+      '@typescript-eslint/require-await': 'off',
+    },
+  },
+  {
+    files: ['test/**/*.ts'],
+    rules: {
+      // Asymmetric matchers (expect.stringMatching) are typed `any`.
+      '@typescript-eslint/no-unsafe-assignment': 'off',
+      // Numbers that an enum does not know yet are a case to test.
+      '@typescript-eslint/no-unsafe-enum-assignment': 'off',
+    },
+  },
+  {
+    files: ['test/**/*.ts', 'docs/examples/**/*.mjs'],
+    rules: {
+      // The handlers are object literals that do not use `this`, and are taken out of their object to be called.
+      '@typescript-eslint/unbound-method': 'off',
+    },
+  },
+);
