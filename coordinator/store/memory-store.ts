@@ -1,6 +1,13 @@
 import { hasEnded, type Content, type TaskBody, type TaskRow } from '../core/task.js';
 import type { Write } from '../core/outputs.js';
-import { StoreError, type OpenedStore, type Store, type StoredTask, type StoreStats, type WriteResult } from './store.js';
+import {
+  StoreError,
+  type OpenedStore,
+  type Store,
+  type StoredTask,
+  type StoreStats,
+  type WriteResult,
+} from './store.js';
 
 /** Default bound of what a memory store keeps, in bytes. */
 export const MEMORY_STORE_BYTES = 256 * 1024 * 1024;

@@ -35,25 +35,49 @@ export class OwnerLock {
     } catch (error) {
       lock?.close();
       if (resultCode(error) === SQLITE_BUSY) throw storeError('OWNED', path, describeOwner(path), error);
-      throw fromSqlite(error, path);
+      throw fromSqlite(error, `${path}.lock`);
     }
-    const owner = { host: hostname(), pid: process.pid, start_time: new Date().toISOString() };
-    writeFileSync(`${path}.owner.tmp`, `${JSON.stringify(owner)}\n`);
-    renameSync(`${path}.owner.tmp`, `${path}.owner`);
+    writeOwner(path);
     return new OwnerLock(path, lock);
   }
 
   release(): void {
-    rmSync(`${this.path}.owner`, { force: true });
+    removeOwner(this.path);
     this.#lock.close();
+  }
+}
+
+/** For people only, so a failure here is none of the store's: but then there must be no older name either. */
+function writeOwner(path: string): void {
+  const owner = { host: hostname(), pid: process.pid, start_time: new Date().toISOString() };
+  try {
+    writeFileSync(`${path}.owner.tmp`, `${JSON.stringify(owner)}\n`);
+    renameSync(`${path}.owner.tmp`, `${path}.owner`);
+  } catch {
+    removeOwner(path);
+  }
+}
+
+function removeOwner(path: string): void {
+  try {
+    rmSync(`${path}.owner`, { force: true });
+  } catch {
+    // As above.
   }
 }
 
 function describeOwner(path: string): string {
   try {
-    const owner = JSON.parse(readFileSync(`${path}.owner`, 'utf8')) as Record<string, unknown>;
-    return `a coordinator on host ${String(owner['host'])}, pid ${String(owner['pid'])}, has had it since ${String(owner['start_time'])}`;
+    const {
+      host,
+      pid,
+      start_time: since,
+    } = JSON.parse(readFileSync(`${path}.owner`, 'utf8')) as Record<string, unknown>;
+    if (typeof host === 'string' && typeof pid === 'number') {
+      return `a coordinator on host ${host}, pid ${pid}, has had it since ${String(since)}`;
+    }
   } catch {
-    return 'another coordinator has it';
+    // Missing or garbage: the lock alone decides.
   }
+  return 'another coordinator has it';
 }

@@ -53,7 +53,11 @@ export function migrate(db: DatabaseSyncInstance, path: string): void {
   if (applicationId !== APPLICATION_ID) {
     const { tables } = db.prepare('SELECT count(*) AS tables FROM sqlite_master').get() as { tables: number };
     if (applicationId !== 0 || version !== 0 || tables > 0) {
-      throw storeError('NOT_A_STORE', path, `it is a SQLite database of another program (application_id ${applicationId})`);
+      throw storeError(
+        'NOT_A_STORE',
+        path,
+        `it is a SQLite database of another program (application_id ${applicationId})`,
+      );
     }
   }
   refuseNewer(db, path, version);
@@ -76,7 +80,8 @@ export function migrate(db: DatabaseSyncInstance, path: string): void {
 /** A newer version may have added what we can ignore; what we cannot, it has marked as breaking. */
 function refuseNewer(db: DatabaseSyncInstance, path: string, version: number): void {
   if (version <= MIGRATIONS.length) return;
-  const row = db.prepare("SELECT value FROM meta WHERE key = 'breaking_version'").get() as { value: number } | undefined;
+  const row = db.prepare("SELECT value FROM meta WHERE key = 'breaking_version'").get() as
+    { value: number } | undefined;
   const breaking = row?.value ?? version;
   if (breaking <= MIGRATIONS.length) return;
   throw storeError(
