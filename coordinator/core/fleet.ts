@@ -12,7 +12,7 @@ import type { Hold, WorkerRecord } from './worker.js';
 type Of<K extends Input['kind']> = Extract<Input, { kind: K }>;
 
 /** Incarnations remembered after they lost their id. */
-const MAX_SUPERSEDED = 1_024;
+export const MAX_SUPERSEDED = 1_024;
 
 export function applyHello(step: Step, { sessionId, atMonoMs, hello }: Of<'hello'>): void {
   const { state } = step;

@@ -25,6 +25,14 @@ export class IndexedHeap<T extends HeapNode> {
     return this.#nodes;
   }
 
+  /** A node that is out of place; undefined if the heap is in order. For invariants. */
+  firstMisplaced(): T | undefined {
+    return this.#nodes.find((node, index) => {
+      const parent = index === 0 ? undefined : this.#nodes[(index - 1) >> 1];
+      return node.heapIndex !== index || (parent !== undefined && this.before(node, parent));
+    });
+  }
+
   has(node: T): boolean {
     // A read at -1 leaves the engine's fast path.
     return node.heapIndex >= 0 && this.#nodes[node.heapIndex] === node;

@@ -40,6 +40,21 @@ export class Matcher {
     this.#before = config.balancing === 'round-robin' ? leastRecentlyUsed : leastLoaded;
   }
 
+  /** All classes, those without tasks too. For invariants. */
+  get classes(): ReadonlyMap<string, MatchClass> {
+    return this.#classes;
+  }
+
+  /** Classes remembered without a task. */
+  get idleCount(): number {
+    return this.#idle.size;
+  }
+
+  /** Workers by the types that they handle, whatever their state. For invariants. */
+  get workersByType(): ReadonlyMap<string, ReadonlySet<WorkerRecord>> {
+    return this.#workersByType;
+  }
+
   /** The class of a type and labels; counts one task more in it. */
   enter(type: string, requiredLabels: Readonly<Record<string, string>>): MatchClass {
     const key = classKey(type, requiredLabels);
@@ -230,7 +245,8 @@ function leastRecentlyUsed(a: SlotNode, b: SlotNode): boolean {
   return a.worker.lastUsed < b.worker.lastUsed;
 }
 
-function serves(worker: WorkerRecord, { type, requiredLabels }: MatchClass): boolean {
+/** True if the worker handles the type and has the labels. */
+export function serves(worker: WorkerRecord, { type, requiredLabels }: MatchClass): boolean {
   const { hello } = worker;
   if (hello === null || !hello.taskTypes.has(type)) return false;
   return Object.entries(requiredLabels).every(([name, value]) => hello.labels[name] === value);

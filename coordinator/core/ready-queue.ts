@@ -8,6 +8,8 @@ import type { MatchClass } from './match.js';
 import type { TaskRecord } from './state.js';
 
 export interface Domain extends HeapNode {
+  /** Under which its class keeps it. */
+  readonly key: number;
   readonly matchClass: MatchClass;
   readonly priority: number;
   /** Its tasks have cost workers before. They have a domain of their own, because at most one goes to a worker at a time. */
@@ -54,7 +56,12 @@ export class ReadyQueue {
     task.domain = null;
     this.#size -= 1;
     this.refreshDomain(domain);
-    if (domain.tasks.size === 0) domain.matchClass.domains.delete(domainKey(domain.priority, domain.crashed));
+    if (domain.tasks.size === 0) domain.matchClass.domains.delete(domain.key);
+  }
+
+  /** The domains that a free worker can serve. For invariants. */
+  get active(): IndexedHeap<Domain> {
+    return this.#active;
   }
 
   /** The domain whose head goes first, among those that a free worker can serve. */
@@ -97,6 +104,7 @@ function domainOf(task: TaskRecord): Domain {
   if (domain === undefined) {
     domain = {
       heapIndex: -1,
+      key,
       matchClass,
       priority,
       crashed,

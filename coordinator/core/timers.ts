@@ -46,6 +46,16 @@ export class Timers {
     return timer.target !== null;
   }
 
+  /** What waits on the monotonic clock. For invariants. */
+  get mono(): IndexedHeap<Timer> {
+    return this.#mono;
+  }
+
+  /** What waits on the wall clock. For invariants. */
+  get wall(): IndexedHeap<Timer> {
+    return this.#wall;
+  }
+
   /** Takes out one timer that is due, undefined if none is. */
   takeDue(now: Now): TimerTarget | undefined {
     const timer = dueIn(this.#mono, now.monoMs) ?? dueIn(this.#wall, now.wallMs);
