@@ -122,19 +122,13 @@ export class SqliteStore implements Store {
 
   #call(op: SqliteOp, text = '', blobs: readonly ArrayBuffer[] = []): Promise<SqliteAnswer> {
     return new Promise((resolve, reject) => {
+      const { path } = this.#options;
       const thread = this.#thread;
+      if (this.#closed !== undefined && op !== 'close') throw new StoreError('IO', `store ${path}: it is closed`);
       if (this.#dead !== undefined) throw this.#dead;
-      if (thread === undefined || (this.#closed !== undefined && op !== 'close')) {
-        throw new StoreError(
-          'IO',
-          `store ${this.#options.path}: it is ${thread === undefined ? 'not open' : 'closed'}`,
-        );
-      }
+      if (thread === undefined) throw new StoreError('IO', `store ${path}: it is not open`);
       if (this.#waiters.size >= MAX_CALLS) {
-        throw new StoreError(
-          'BUSY',
-          `store ${this.#options.path}: ${MAX_CALLS} calls are under way; repeat this one later`,
-        );
+        throw new StoreError('BUSY', `store ${path}: ${MAX_CALLS} calls are under way; repeat this one later`);
       }
       const id = this.#nextId;
       this.#nextId += 1;

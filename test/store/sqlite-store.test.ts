@@ -1,0 +1,117 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from '@photostructure/sqlite';
+import { afterEach, describe, expect, it } from 'vitest';
+import { openStore } from '../../coordinator/store/open-store.js';
+import { SqliteStore } from '../../coordinator/store/sqlite/sqlite-store.js';
+import type { Store } from '../../coordinator/store/store.js';
+import { describeStore } from './conformance.js';
+import { aBody, aRow, bytes, inserts } from './rows.js';
+
+const cleanups: (() => Promise<void> | void)[] = [];
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+function freshPath(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'remuda-store-'));
+  cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
+  return join(folder, 'tasks.db');
+}
+
+function storeAt(path: string, maxBytes?: number): SqliteStore {
+  const store = new SqliteStore({ path, ...(maxBytes === undefined ? {} : { maxBytes }) });
+  cleanups.push(() => store.close());
+  return store;
+}
+
+describeStore('SQLite store', () => {
+  const path = freshPath();
+  return {
+    store: () => storeAt(path),
+    takeOver: () => {
+      // The lock keeps a second coordinator out; a lock that did not hold (a network file system) looks like this.
+      const db = new DatabaseSync(path);
+      db.exec(`UPDATE meta SET value = value + 1 WHERE key = 'epoch'`);
+      db.close();
+      return Promise.resolve();
+    },
+  };
+});
+
+describe('SQLite store', () => {
+  it('refuses calls before it is opened and after it is closed', async () => {
+    const store = storeAt(freshPath());
+    await expect(store.stats()).rejects.toMatchObject({ reason: 'IO', message: expect.stringContaining('not open') });
+    await store.open();
+    await store.close();
+    await expect(store.commit([])).rejects.toMatchObject({ reason: 'IO', message: expect.stringContaining('closed') });
+    await expect(store.open()).rejects.toMatchObject({ reason: 'IO' });
+  });
+
+  it('answers what was asked for before it was closed', async () => {
+    const store = storeAt(freshPath());
+    await store.open();
+    const committed = store.commit(inserts([aRow()]));
+    const closed = store.close();
+    expect(await committed).toEqual([{ kind: 'applied', body: null }]);
+    await closed;
+  });
+
+  it('refuses a commit as FULL at its bound, applies nothing of it and goes on', async () => {
+    const store = storeAt(freshPath(), 400_000);
+    await store.open();
+    const [small, large] = [aRow(), aRow()];
+    const tooMuch = store.commit([...inserts([small]), { kind: 'insert', row: large, body: aBody(bytes(900_000)) }]);
+    await expect(tooMuch).rejects.toMatchObject({ reason: 'FULL', retryable: true });
+    expect(await store.read({ taskIds: [small.taskId, large.taskId], bodies: false })).toEqual([undefined, undefined]);
+    expect(await store.stats()).toMatchObject({ openTasks: 0 });
+    expect(await store.commit(inserts([small]))).toEqual([{ kind: 'applied', body: null }]);
+  });
+
+  it('refuses a commit as BUSY while another program writes, and takes it afterwards', async () => {
+    const path = freshPath();
+    const store = storeAt(path);
+    await store.open();
+    const other = new DatabaseSync(path);
+    cleanups.push(() => other.close());
+    other.exec('BEGIN IMMEDIATE');
+    await expect(store.commit(inserts([aRow()]))).rejects.toMatchObject({ reason: 'BUSY', retryable: true });
+    other.exec('ROLLBACK');
+    expect(await store.commit(inserts([aRow()]))).toEqual([{ kind: 'applied', body: null }]);
+  });
+
+  it('refuses a row that cannot be read as CORRUPT', async () => {
+    const path = freshPath();
+    const store = storeAt(path);
+    await store.open();
+    const row = aRow();
+    await store.commit(inserts([row]));
+    const other = new DatabaseSync(path);
+    other.exec(`UPDATE task SET record = '{"taskId":'`);
+    other.close();
+    await expect(store.loadOpen({ afterTaskId: '', limit: 10 })).rejects.toMatchObject({ reason: 'CORRUPT' });
+  });
+});
+
+describe('openStore', () => {
+  it('opens sqlite:PATH and memory:', async () => {
+    const path = freshPath();
+    const stores: Store[] = [openStore(`sqlite:${path}`), openStore('memory:')];
+    for (const store of stores) {
+      cleanups.push(() => store.close());
+      expect(await store.open()).toEqual({ longestLeaseMs: 0 });
+    }
+  });
+
+  it.each(['', 'memory', 'sqlite', 'sqlite:', 'sqlite::memory:', 'postgres://db', './remuda.db'])(
+    'refuses %j and names both forms',
+    (spec) => {
+      expect(() => openStore(spec)).toThrow(
+        `store ${JSON.stringify(spec)}: use sqlite:PATH, for example sqlite:./remuda.db, or memory:`,
+      );
+    },
+  );
+});
