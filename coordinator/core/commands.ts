@@ -11,7 +11,7 @@ type Of<K extends Input['kind']> = Extract<Input, { kind: K }>;
 export function applySubmit(step: Step, input: Of<'submit'>): void {
   const { state } = step;
   const { taskId, token } = input;
-  const known = state.tasks.get(taskId) ?? step.rows.get(taskId);
+  const known = state.tasks.get(taskId) ?? step.endedRow(taskId);
   if (known !== undefined) {
     if (known.digest !== input.digest) step.reply(token, { kind: 'idTaken', taskId });
     else answerSubmit(step, input, known, true);
@@ -106,7 +106,7 @@ export function waitingOf(step: Step, task: TaskRecord): Waiting | null {
 
 export function applyCancel(step: Step, { taskId, token }: Of<'cancel'>): void {
   const task = step.state.tasks.get(taskId);
-  const row = task ?? step.rows.get(taskId);
+  const row = task ?? step.endedRow(taskId);
   if (row === undefined) {
     step.reply(token, { kind: 'taskNotFound', taskId });
     return;

@@ -218,7 +218,7 @@ function refuseOpen(task: TaskRecord, ref: AttemptRef): string {
 }
 
 function refuseEnded(step: Step, ref: AttemptRef): string {
-  const row = step.rows.get(ref.taskId);
+  const row = step.endedRow(ref.taskId);
   if (row === undefined) return 'UNKNOWN_TASK';
   return countedBefore(row, ref) ? '' : 'TASK_ENDED';
 }

@@ -120,6 +120,14 @@ export class Step {
     readonly rows: ReadonlyMap<string, TaskRow>,
   ) {}
 
+  /**
+   * What is known of a task that is not in memory, undefined if it never was. It may have ended earlier in this step: the rows
+   * were read before, when it was still in memory.
+   */
+  endedRow(taskId: string): TaskRow | undefined {
+    return this.#pending.get(taskId)?.task ?? this.rows.get(taskId);
+  }
+
   /** Brings a record into memory. */
   admit(row: TaskRow, body: TaskBody | null): TaskRecord {
     const task = createRecord(this.state, row);
