@@ -1,4 +1,5 @@
 /** Hands out what is QUEUED to who is free, until one of the two is used up or the step is full. */
+import { isIsolated } from './match.js';
 import type { Step, TaskRecord } from './state.js';
 import { newTimer } from './timers.js';
 import type { CancelReason } from './outputs.js';
@@ -16,7 +17,7 @@ export function dispatch(step: Step): boolean {
     if (assigned >= config.maxAssignmentsPerStep || bytes >= config.maxAssignedBytesPerStep) return true;
     const worker = matcher.pick(task);
     if (worker === undefined) {
-      queue.park(domain);
+      queue.park(isIsolated(task) ? domain : queue.setAside(task));
       continue;
     }
     assign(step, task, worker);

@@ -119,6 +119,7 @@ function checkPlace(task: TaskRecord): void {
   must(domain.tasks.has(task), 'a QUEUED task is in the heap of its domain', taskId);
   must(domain.matchClass === matchClass, 'a task is in a domain of its class', taskId, matchClass.key);
   must(domain.priority === task.priority, 'a task is in a domain of its priority', taskId, task.priority);
+  must(domain.key >= 0 || domain.tasks.size === 1, 'a task that is set aside is alone', taskId);
   must(domain.crashed === task.crashCount > 0, 'crashed tasks have domains of their own', taskId, task.crashCount);
   must(matchClass.type === task.type, 'a class has the type of its tasks', taskId, matchClass.key);
 }

@@ -19,7 +19,7 @@ export interface MatchClass {
   readonly workers: Map<WorkerRecord, SlotNode>;
   /** Those of them that could take a task now; the best first. */
   readonly free: IndexedHeap<SlotNode>;
-  /** Its order domains that are not empty, by priority. */
+  /** Its order domains that are not empty, by {@link Domain.key}. */
   readonly domains: Map<number, Domain>;
   /** Some domain waits for any change of a worker. */
   hasParked: boolean;
@@ -123,19 +123,21 @@ export class Matcher {
 
   /**
    * The worker for a task: the best free one; for a task that has failed before, the best on which it has not failed; for one
-   * that has crashed a worker, one that holds no other such. Undefined only in the last case, or if none is free.
+   * that has crashed a worker, one that holds no other such; never one that still holds an earlier attempt of it. Undefined
+   * if no free worker is left then.
    */
   pick(task: TaskRecord): WorkerRecord | undefined {
     const { free } = task.matchClass;
     const best = free.peek();
     const crashed = task.crashCount > 0;
     const failedOn = task.history.length === 0 ? EMPTY : failedWorkers(task);
-    if (best === undefined || (!crashed && failedOn.size === 0)) return best?.worker;
+    if (best === undefined) return undefined;
+    if (!crashed && failedOn.size === 0 && !best.worker.holds.has(task.taskId)) return best.worker;
     let preferred: SlotNode | undefined;
     let fallback: SlotNode | undefined;
     // Rare tasks only, so a look at each free worker is cheaper than another index.
     for (const node of free.nodes()) {
-      if (crashed && node.worker.crashedHolds > 0) continue;
+      if (!canTake(node.worker, task)) continue;
       if (fallback === undefined || this.#before(node, fallback)) fallback = node;
       if (failedOn.has(node.worker.workerId)) continue;
       if (preferred === undefined || this.#before(node, preferred)) preferred = node;
@@ -175,11 +177,16 @@ export class Matcher {
       };
     }
     if (task.domain?.parked === true) {
-      return {
-        reason: 'CRASH_ISOLATION',
-        message:
-          'it has crashed a worker before, and each free worker already holds another such task; one goes to a worker',
-      };
+      return isIsolated(task)
+        ? {
+            reason: 'CRASH_ISOLATION',
+            message:
+              'it has crashed a worker before, and each free worker already holds another such task; one goes to a worker',
+          }
+        : {
+            reason: 'NO_FREE_SLOT',
+            message: 'each free worker still holds an earlier attempt of it, whose end it has not confirmed',
+          };
     }
     return { reason: 'NO_FREE_SLOT', message: 'other tasks go before it; it is handed out next' };
   }
@@ -231,6 +238,16 @@ export class Matcher {
     const after = matchClass.free.size;
     if ((before === 0) !== (after === 0) || matchClass.hasParked) this.queue.refreshClass(matchClass);
   }
+}
+
+/** True if nothing but its slots speaks against the worker. */
+function canTake(worker: WorkerRecord, task: TaskRecord): boolean {
+  return !worker.holds.has(task.taskId) && (task.crashCount === 0 || worker.crashedHolds === 0);
+}
+
+/** True if every free worker holds a crashed task: then no other crashed task can go either. */
+export function isIsolated({ crashCount, matchClass }: TaskRecord): boolean {
+  return crashCount > 0 && matchClass.free.nodes().every(({ worker }) => worker.crashedHolds > 0);
 }
 
 const EMPTY: ReadonlySet<string> = new Set();

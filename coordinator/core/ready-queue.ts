@@ -15,7 +15,7 @@ export interface Domain extends HeapNode {
   /** Its tasks have cost workers before. They have a domain of their own, because at most one goes to a worker at a time. */
   readonly crashed: boolean;
   readonly tasks: IndexedHeap<TaskRecord>;
-  /** Every free worker already holds a crashed task; waits until a worker of the class changes. */
+  /** No free worker may take its head; waits until a worker of the class changes. */
   parked: boolean;
 }
 
@@ -42,11 +42,26 @@ export class ReadyQueue {
   }
 
   push(task: TaskRecord): void {
-    const domain = domainOf(task);
+    this.#enter(task, sharedKey(task));
+  }
+
+  /**
+   * Puts the task into a domain of its own: no free worker may take it, because each still holds an earlier attempt of it, and
+   * that must not hold up those behind it.
+   */
+  setAside(task: TaskRecord): Domain {
+    this.remove(task);
+    // Tags are positive and unique, shared keys are not negative.
+    return this.#enter(task, -task.tag);
+  }
+
+  #enter(task: TaskRecord, key: number): Domain {
+    const domain = domainOf(task, key);
     domain.tasks.set(task);
     task.domain = domain;
     this.#size += 1;
     this.refreshDomain(domain);
+    return domain;
   }
 
   remove(task: TaskRecord): void {
@@ -92,14 +107,12 @@ export class ReadyQueue {
   }
 }
 
-function domainKey(priority: number, crashed: boolean): number {
-  return priority * 2 + (crashed ? 1 : 0);
+function sharedKey({ priority, crashCount }: TaskRecord): number {
+  return priority * 2 + (crashCount > 0 ? 1 : 0);
 }
 
-function domainOf(task: TaskRecord): Domain {
+function domainOf(task: TaskRecord, key: number): Domain {
   const { matchClass, priority } = task;
-  const crashed = task.crashCount > 0;
-  const key = domainKey(priority, crashed);
   let domain = matchClass.domains.get(key);
   if (domain === undefined) {
     domain = {
@@ -107,7 +120,7 @@ function domainOf(task: TaskRecord): Domain {
       key,
       matchClass,
       priority,
-      crashed,
+      crashed: task.crashCount > 0,
       tasks: new IndexedHeap<TaskRecord>((a, b) => a.tag < b.tag),
       parked: false,
     };
