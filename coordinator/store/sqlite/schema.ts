@@ -6,7 +6,7 @@ const APPLICATION_ID = 0x524d4441;
 
 /**
  * Numbered migrations, each run once, in order, in one transaction with its number. Columns for what is searched or checked,
- * `record` (JSON) for what is only read back. Payloads and results over 16 KiB are in `blob`, so that the rows which every step
+ * `record` (record.ts) for what is only read back. Payloads and results over 16 KiB are in `blob`, so that the rows which every step
  * rewrites stay small.
  */
 const MIGRATIONS: readonly { readonly breaking: boolean; readonly sql: string }[] = [

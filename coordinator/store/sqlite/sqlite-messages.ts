@@ -9,6 +9,7 @@ import type { Write } from '../../core/outputs.js';
 import { TASK_STATES, hasEnded, type Content, type TaskBody } from '../../core/task.js';
 import type { StoreErrorReason } from '../store.js';
 import { BlobWriter } from './blobs.js';
+import { recordText } from './record.js';
 
 /** What a thread is given when it starts. */
 export interface SqliteThreadData {
@@ -95,7 +96,7 @@ export function encodeCommit(writes: readonly Write[]): { text: string; blobs: A
     const { row } = write;
     const state = TASK_STATES.indexOf(row.state);
     const ended = hasEnded(row.state) ? 1 : 0;
-    lines.push(JSON.stringify(row));
+    lines.push(recordText(row));
     if (write.kind === 'insert') {
       const { type, priority, tag, dueWallMs, endWallMs } = row;
       heads.push([0, row.taskId, row.revision, state, ended, type, priority, tag, dueWallMs, endWallMs]);

@@ -12,6 +12,7 @@ import {
   type WriteResult,
 } from '../store.js';
 import { BlobReader } from './blobs.js';
+import { rowFrom, type TaskRecord } from './record.js';
 import {
   bodyFrom,
   encodeCommit,
@@ -78,7 +79,7 @@ export class SqliteStore implements Store {
 
   async loadOpen(params: { afterTaskId: string; limit: number }): Promise<readonly TaskRow[]> {
     const { text } = await this.#call('loadOpen', JSON.stringify(params));
-    return this.#decode(() => JSON.parse(text) as TaskRow[]);
+    return this.#decode(() => (JSON.parse(text) as TaskRecord[]).map(rowFrom));
   }
 
   async read(params: { taskIds: readonly string[]; bodies: boolean }): Promise<readonly (StoredTask | undefined)[]> {
@@ -96,7 +97,7 @@ export class SqliteStore implements Store {
       const { conflicts, bodies } = JSON.parse(answer.text) as CommitAnswer;
       const results = writes.map((): WriteResult => APPLIED);
       for (const [index, record] of conflicts) {
-        results[index] = { kind: 'conflict', row: record === null ? null : (JSON.parse(record) as TaskRow) };
+        results[index] = { kind: 'conflict', row: record === null ? null : rowFrom(JSON.parse(record) as TaskRecord) };
       }
       const reader = new BlobReader(answer.blobs);
       for (const [index, body] of bodies) results[index] = { kind: 'applied', body: bodyFrom(body, reader.next()) };
@@ -171,7 +172,7 @@ export class SqliteStore implements Store {
 const APPLIED: WriteResult = { kind: 'applied', body: null };
 
 function storedTask([record, bodyText, resultType]: NonNullable<ReadAnswer>, blobs: BlobReader): StoredTask {
-  const row = JSON.parse(record) as TaskRow;
+  const row = rowFrom(JSON.parse(record) as TaskRecord);
   const body = bodyText === null ? null : bodyFrom(bodyText, blobs.next());
   const result = resultType === null ? null : resultFrom(resultType, blobs.next());
   return { row, body, result };
