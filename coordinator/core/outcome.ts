@@ -58,11 +58,13 @@ export function judged(outcome: AttemptOutcome, reason: string, message: string,
 export function endAttempt(step: Step, task: TaskRecord, end: AttemptEnd): void {
   if (!task.attemptOpen) throw new Error(`attempt ${task.attempt} of task ${task.taskId} has ended before`);
   if (task.state !== 'RUNNING') refund(task);
+  // Its deadline has been judged once; a wall clock that was set back since does not undo that.
+  const expired = task.holder?.hold.cancelReason === 'DEADLINE';
   task.holder = null;
   task.progress = null;
   task.attemptOpen = !end.reported;
 
-  const verdict = judge(step, task, end);
+  const verdict = judge(step, task, end, expired);
   charge(step, task, verdict.charge);
   // A budget is judged after its charge.
   const outcome = verdict.ends ?? exhausted(task, end, verdict.charge);
@@ -145,12 +147,17 @@ interface Ending {
 }
 
 /** What the end is charged as, and how it ends the task whatever the budgets say. */
-function judge(step: Step, task: TaskRecord, end: AttemptEnd): { charge: Charge; ends: Ending | null } {
+function judge(
+  step: Step,
+  task: TaskRecord,
+  end: AttemptEnd,
+  expired: boolean,
+): { charge: Charge; ends: Ending | null } {
   if (end.outcome === 'SUCCEEDED') return { charge: 'NONE', ends: { state: 'SUCCEEDED', failure: null } };
   if (task.cancelRequested) {
     return { charge: 'NONE', ends: { state: 'CANCELLED', failure: failureOf('CANCELLED', 'the task was cancelled') } };
   }
-  if (task.deadlineWallMs !== null && task.deadlineWallMs <= step.now.wallMs) {
+  if (expired || (task.deadlineWallMs !== null && task.deadlineWallMs <= step.now.wallMs)) {
     return { charge: 'NONE', ends: { state: 'EXPIRED', failure: DEADLINE_PASSED } };
   }
   if (end.outcome === 'FAILED' || end.outcome === 'TIMED_OUT') return { charge: 'FAILURE', ends: null };
