@@ -136,7 +136,10 @@ function reconcile(step: Step, worker: WorkerRecord, hello: HelloInfo, sessionId
   for (const hold of [...worker.holds.values()]) if (!accounted.has(hold)) releaseMissing(step, worker, hold);
   step.send(sessionId, { kind: 'welcome', keep, cancel, wantedReports });
   for (const hold of worker.holds.values()) {
-    if (hold.cancelReason !== null) step.send(sessionId, { kind: 'cancel', ref: hold.ref, reason: hold.cancelReason });
+    if (hold.cancelReason === null) continue;
+    // After a restart nobody has set a limit yet.
+    if (hold.state !== 'CANCELLING') cancelHold(step, worker, hold, hold.cancelReason);
+    else step.send(sessionId, { kind: 'cancel', ref: hold.ref, reason: hold.cancelReason });
   }
 }
 
