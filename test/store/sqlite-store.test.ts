@@ -1,31 +1,13 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from '@photostructure/sqlite';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { openStore } from '../../coordinator/store/open-store.js';
-import { SqliteStore } from '../../coordinator/store/sqlite/sqlite-store.js';
 import type { Store } from '../../coordinator/store/store.js';
 import { describeStore } from './conformance.js';
+import { afterTest, freshFolder, storeAt } from './places.js';
 import { aBody, aRow, bytes, inserts } from './rows.js';
 
-const cleanups: (() => Promise<void> | void)[] = [];
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-function freshPath(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'remuda-store-'));
-  cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
-  return join(folder, 'tasks.db');
-}
-
-function storeAt(path: string, maxBytes?: number): SqliteStore {
-  const store = new SqliteStore({ path, ...(maxBytes === undefined ? {} : { maxBytes }) });
-  cleanups.push(() => store.close());
-  return store;
-}
+const freshPath = (): string => join(freshFolder(), 'tasks.db');
 
 describeStore('SQLite store', () => {
   const path = freshPath();
@@ -76,7 +58,7 @@ describe('SQLite store', () => {
     const store = storeAt(path);
     await store.open();
     const other = new DatabaseSync(path);
-    cleanups.push(() => other.close());
+    afterTest(() => other.close());
     other.exec('BEGIN IMMEDIATE');
     await expect(store.commit(inserts([aRow()]))).rejects.toMatchObject({ reason: 'BUSY', retryable: true });
     other.exec('ROLLBACK');
@@ -101,7 +83,7 @@ describe('openStore', () => {
     const path = freshPath();
     const stores: Store[] = [openStore(`sqlite:${path}`), openStore('memory:')];
     for (const store of stores) {
-      cleanups.push(() => store.close());
+      afterTest(() => store.close());
       expect(await store.open()).toEqual({ longestLeaseMs: 0 });
     }
   });

@@ -1,9 +1,11 @@
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { dirname } from 'node:path';
 import { DatabaseSync, type DatabaseSyncInstance } from '@photostructure/sqlite';
 import { fromSqlite, resultCode, storeError } from './store-errors.js';
 
 const SQLITE_BUSY = 5;
+const SQLITE_CANTOPEN = 14;
 
 /**
  * One coordinator on a file: an exclusive transaction on `PATH.lock`, held for life. The operating system drops it with the
@@ -26,6 +28,7 @@ export class OwnerLock {
    * @throws StoreError OWNED, naming who; READ_ONLY or IO if the lock cannot be made
    */
   static acquire(path: string): OwnerLock {
+    refuseReadOnlyLock(path);
     let lock: DatabaseSyncInstance | undefined;
     try {
       lock = new DatabaseSync(`${path}.lock`);
@@ -35,6 +38,7 @@ export class OwnerLock {
     } catch (error) {
       lock?.close();
       if (resultCode(error) === SQLITE_BUSY) throw storeError('OWNED', path, describeOwner(path), error);
+      if (resultCode(error) === SQLITE_CANTOPEN) refuseReadOnlyFolder(path, error);
       throw fromSqlite(error, `${path}.lock`);
     }
     writeOwner(path);
@@ -44,6 +48,29 @@ export class OwnerLock {
   release(): void {
     removeOwner(this.path);
     this.#lock.close();
+  }
+}
+
+/** On a file that it cannot write, SQLite makes of BEGIN EXCLUSIVE a mere reader's lock, without a word. */
+function refuseReadOnlyLock(path: string): void {
+  const lock = `${path}.lock`;
+  if (!existsSync(lock)) return;
+  try {
+    accessSync(lock, constants.W_OK);
+  } catch (error) {
+    throw storeError('READ_ONLY', path, `its lock ${lock} cannot be written`, error);
+  }
+}
+
+/** SQLite does not say why it could not make the lock: making another file in its folder does. */
+function refuseReadOnlyFolder(path: string, cause: unknown): void {
+  const probe = `${path}.owner.tmp`;
+  try {
+    writeFileSync(probe, '');
+    rmSync(probe);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? String(error);
+    throw storeError('READ_ONLY', path, `no file can be made in its folder ${dirname(path)} (${code})`, cause);
   }
 }
 

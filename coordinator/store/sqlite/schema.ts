@@ -43,11 +43,11 @@ const MIGRATIONS: readonly { readonly breaking: boolean; readonly sql: string }[
 ];
 
 /**
- * Makes a new file ours, or brings our file up to date.
+ * Reads whose the file is. To be called before anything else, even the journal mode, which is a mark in the file.
  *
- * @throws StoreError NOT_A_STORE, NEWER_SCHEMA
+ * @throws StoreError NOT_A_STORE, NEWER_SCHEMA; what the driver throws if it is no database
  */
-export function migrate(db: DatabaseSyncInstance, path: string): void {
+export function checkSchema(db: DatabaseSyncInstance, path: string): void {
   const applicationId = pragma(db, 'application_id');
   const version = pragma(db, 'user_version');
   if (applicationId !== APPLICATION_ID) {
@@ -61,6 +61,11 @@ export function migrate(db: DatabaseSyncInstance, path: string): void {
     }
   }
   refuseNewer(db, path, version);
+}
+
+/** Makes a new file ours, or brings our file up to date. After {@link checkSchema}. */
+export function migrate(db: DatabaseSyncInstance): void {
+  const version = pragma(db, 'user_version');
   for (const [index, { breaking, sql }] of MIGRATIONS.entries()) {
     const number = index + 1;
     if (number <= version) continue;

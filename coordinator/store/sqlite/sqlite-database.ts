@@ -4,7 +4,7 @@ import { StoreError, type OpenedStore, type StoreStats } from '../store.js';
 import { BlobReader, BlobWriter } from './blobs.js';
 import { OwnerLock } from './owner-lock.js';
 import { realStorePath } from './real-path.js';
-import { migrate } from './schema.js';
+import { checkSchema, migrate } from './schema.js';
 import type {
   CommitAnswer,
   InsertHead,
@@ -58,8 +58,9 @@ export class SqliteDatabase {
       this.#lock = OwnerLock.acquire(this.#path);
       const db = new DatabaseSync(this.#path, { timeout: BUSY_MS, enableForeignKeyConstraints: false });
       this.#db = db;
+      checkSchema(db, this.#path);
       configure(db, this.#options.maxBytes);
-      migrate(db, this.#path);
+      migrate(db);
       const statements = new SqliteStatements(db, this.#path);
       this.#epoch = statements.drawEpoch();
       const counts = statements.countTasks();
@@ -213,8 +214,6 @@ class Batch {
 }
 
 function configure(db: DatabaseSyncInstance, maxBytes: number | null): void {
-  // Read first: what is no database is to be told before anything is written.
-  db.prepare('PRAGMA schema_version').get();
   db.exec('PRAGMA journal_mode = WAL');
   db.exec('PRAGMA synchronous = FULL');
   db.exec('PRAGMA temp_store = MEMORY');
