@@ -41,6 +41,7 @@ export function applyHello(step: Step, { sessionId, atMonoMs, hello }: Of<'hello
   state.workersById.set(hello.workerId, worker);
   renew(step, worker, atMonoMs);
   reconcile(step, worker, hello, sessionId);
+  worker.holdsAtHello = new Map(worker.holdsByType);
   state.matcher.addWorker(worker);
   report(step, known === undefined ? 'worker-joined' : 'worker-returned', worker, '');
 }
@@ -79,6 +80,7 @@ export function createWorker(state: SchedulerState, workerId: string, incarnatio
     holds: new Map(),
     holdsByType: new Map(),
     crashedHolds: 0,
+    holdsAtHello: new Map(),
     lastUsed: 0,
     attemptsStarted: 0,
     attemptsDone: 0,

@@ -177,7 +177,9 @@ function checkWorker(state: SchedulerState, worker: WorkerRecord): void {
     must(state.timers.isSet(worker.lease), 'a worker has a lease', workerId, incarnation);
     const owner = state.workersById.get(workerId);
     must(worker.superseded || owner === worker, 'a worker has its id, or is superseded', workerId, incarnation);
-    must(holds.size <= hello.slots + hello.prefetch, 'holds within slots and prefetch', workerId, holds.size);
+    const before = [...worker.holdsAtHello.values()].reduce((sum, size) => sum + size, 0);
+    const room = Math.max(hello.slots + hello.prefetch, before);
+    must(holds.size <= room, 'holds within slots and prefetch', workerId, holds.size);
   } else {
     must(holds.size > 0, 'a recovered worker is known for what it holds', workerId);
   }
@@ -193,7 +195,7 @@ function checkWorker(state: SchedulerState, worker: WorkerRecord): void {
   for (const [type, size] of byType) {
     must(worker.holdsByType.get(type) === size, 'holds by type', workerId, type, size);
     if (hello === null) continue;
-    const cap = (hello.taskTypes.get(type) ?? 0) + hello.prefetch;
+    const cap = Math.max((hello.taskTypes.get(type) ?? 0) + hello.prefetch, worker.holdsAtHello.get(type) ?? 0);
     must(size <= cap, 'holds of a type within its cap and prefetch', workerId, type, size);
   }
   must(worker.crashedHolds === crashed, 'count of crashed holds', workerId, worker.crashedHolds, crashed);

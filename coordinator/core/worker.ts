@@ -67,6 +67,8 @@ export interface WorkerRecord {
   readonly holds: Map<string, Hold>;
   readonly holdsByType: Map<string, number>;
   crashedHolds: number;
+  /** What it held when it last said hello, by type: it may come back with fewer slots than it had. */
+  holdsAtHello: ReadonlyMap<string, number>;
   /** Rises with each assignment of the fleet; orders workers by how recently they were used. */
   lastUsed: number;
   attemptsStarted: number;
