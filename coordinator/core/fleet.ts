@@ -131,9 +131,13 @@ function reconcile(step: Step, worker: WorkerRecord, hello: HelloInfo, sessionId
     if (started) markStarted(step, worker, hold, step.now.monoMs);
   }
   const wantedReports = hello.unsentReports.filter((ref) => isWanted(step, ref));
-  for (const ref of hello.unsentReports) {
-    const hold = worker.holds.get(ref.taskId);
-    if (hold !== undefined && sameFence(hold.ref, ref)) accounted.add(hold);
+  // The worker forgets a report that is not wanted, so nothing would ever free the hold of one.
+  for (const ref of wantedReports) {
+    const hold = holdOf(worker, ref);
+    if (hold === undefined) continue;
+    accounted.add(hold);
+    hold.recovered = false;
+    if (hold.state === 'SENT') hold.state = 'HELD';
   }
   for (const hold of [...worker.holds.values()]) if (!accounted.has(hold)) releaseMissing(step, worker, hold);
   step.send(sessionId, { kind: 'welcome', keep, cancel, wantedReports });

@@ -244,6 +244,19 @@ describe('a return of the same process', () => {
     expect(core.events('worker-returned')).toHaveLength(1);
   });
 
+  it('frees the slot of an attempt whose report is not wanted any more', () => {
+    const { core, session } = running({ timeoutMs: 1_000 });
+    const ref = core.ref('t');
+    core.draws.push(0);
+    core.advanceAlive(1_000 + LIMIT_MS, session);
+    const other = core.hello('v');
+    expect(core.assigned(other)).toEqual(['t']);
+    core.step({ kind: 'sessionEnded', sessionId: session });
+    const again = core.hello('w', { sessionNumber: 2, unsentReports: [ref] });
+    expect(core.sent(again, 'welcome')).toMatchObject([{ wantedReports: [] }]);
+    expect(core.worker('w').slotsUsed).toBe(0);
+  });
+
   it('frees the slot of an attempt that was given up and is missing', () => {
     const { core, session } = running({ timeoutMs: 1_000 });
     core.draws.push(0.9);

@@ -54,6 +54,17 @@ describe('a restart of the coordinator', () => {
     expect(core.row('t')).toMatchObject({ state: 'SUCCEEDED', releaseCount: 0 });
   });
 
+  it('takes the report of what ended while it was away', () => {
+    const core = died();
+    const ref = core.ref('t');
+    core.restart();
+    const session = core.hello('w', { sessionNumber: 2, unsentReports: [ref] });
+    expect(core.sent(session, 'welcome')).toMatchObject([{ wantedReports: [ref] }]);
+    expect(core.row('t').state).toBe('RUNNING');
+    expect(core.report(session, ref)).toBe('');
+    expect(core.row('t').state).toBe('SUCCEEDED');
+  });
+
   it('releases at once what its worker comes back without', () => {
     const core = died();
     core.restart();
