@@ -113,14 +113,17 @@ function supersede(step: Step, worker: WorkerRecord, hello: HelloInfo): void {
   if (worker.holds.size === 0) dropWorker(step, worker);
 }
 
-/** Compares what the worker says it holds with our books: a snapshot, so whatever was lost in between heals here. */
+/**
+ * Compares what the worker says it holds with our books: a snapshot, so whatever was lost in between heals here. Also an attempt
+ * that we gave up while it ran there is kept, and aborted again: its report frees the slot.
+ */
 function reconcile(step: Step, worker: WorkerRecord, hello: HelloInfo, sessionId: number): void {
   const keep: AttemptRef[] = [];
   const cancel: AttemptRef[] = [];
   const accounted = new Set<Hold>();
   for (const { ref, started } of hello.running) {
-    const hold = worker.holds.get(ref.taskId);
-    if (hold === undefined || !sameFence(hold.ref, ref) || hold.abandoned) {
+    const hold = holdOf(worker, ref);
+    if (hold === undefined) {
       cancel.push(ref);
       continue;
     }

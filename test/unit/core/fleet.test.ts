@@ -257,6 +257,20 @@ describe('a return of the same process', () => {
     expect(core.worker('w').slotsUsed).toBe(0);
   });
 
+  it('keeps the slot of an attempt that was given up by time-out and still runs there, until it confirms', () => {
+    const { core, session } = running({ timeoutMs: 1_000 });
+    const ref = core.ref('t');
+    core.draws.push(0.9);
+    core.advanceAlive(1_000 + LIMIT_MS, session);
+    core.step({ kind: 'sessionEnded', sessionId: session });
+    const again = core.hello('w', { sessionNumber: 2, running: [{ ref, started: true }] });
+    expect(core.sent(again, 'welcome')).toMatchObject([{ keep: [ref], cancel: [] }]);
+    expect(core.sent(again, 'cancel')).toMatchObject([{ ref, reason: 'TIMED_OUT' }]);
+    expect(core.worker('w').slotsUsed).toBe(1);
+    core.report(again, ref, 'TIMED_OUT');
+    expect(core.worker('w').slotsUsed).toBe(0);
+  });
+
   it('frees the slot of an attempt that was given up and is missing', () => {
     const { core, session } = running({ timeoutMs: 1_000 });
     core.draws.push(0.9);
