@@ -49,7 +49,12 @@ export function applyHello(step: Step, { sessionId, atMonoMs, hello }: Of<'hello
 function refuseHello(step: Step, sessionId: number, hello: HelloInfo): boolean {
   const { state } = step;
   const known = state.incarnations.get(hello.incarnation);
-  if (state.superseded.has(hello.incarnation)) {
+  if (known !== undefined && known.workerId !== hello.workerId) {
+    const message = `incarnation ${hello.incarnation} is known as worker_id "${known.workerId}" and says that it is "${hello.workerId}"; draw a new incarnation for each process`;
+    step.send(sessionId, { kind: 'end', reason: 'SUPERSEDED', message });
+    return true;
+  }
+  if (known?.superseded === true || state.superseded.has(hello.incarnation)) {
     const message = `another process has taken over worker_id "${hello.workerId}"; give each process an id of its own`;
     step.send(sessionId, { kind: 'end', reason: 'SUPERSEDED', message });
     return true;

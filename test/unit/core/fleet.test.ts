@@ -362,6 +362,22 @@ describe('a takeover by another process', () => {
     expect(core.sent(back, 'end')).toMatchObject([{ reason: 'SUPERSEDED' }]);
     expect(core.sent(winner, 'end')).toEqual([]);
   });
+
+  it('losers are remembered up to a bound, those that still hold attempts beyond it', () => {
+    const { core } = running();
+    for (let n = 2; n < MAX_SUPERSEDED + 10; n += 1) core.hello('w', { incarnation: `w#${n}` });
+    const back = core.hello('w', { sessionNumber: 2 });
+    expect(core.sent(back, 'end')).toMatchObject([{ reason: 'SUPERSEDED' }]);
+  });
+
+  it('refuses a process that has said hello under another worker_id', () => {
+    const { core } = running();
+    const other = core.hello('v', { incarnation: 'w#1', sessionNumber: 2 });
+    expect(core.sent(other, 'end')).toMatchObject([
+      { reason: 'SUPERSEDED', message: expect.stringContaining('worker_id "w"') as string },
+    ]);
+    expect(core.worker('w').state).toBe('READY');
+  });
 });
 
 describe('maxWorkers', () => {
