@@ -19,7 +19,10 @@ export function applyHello(step: Step, { sessionId, atMonoMs, hello }: Of<'hello
   if (refuseHello(step, sessionId, hello)) return;
   for (const incarnation of hello.replaces) {
     const dead = state.incarnations.get(incarnation);
-    if (dead?.workerId === hello.workerId && incarnation !== hello.incarnation) loseWorker(step, dead, 'died');
+    if (dead?.workerId !== hello.workerId || incarnation === hello.incarnation) continue;
+    // If it lives after all, it must not take the id back.
+    bar(state, incarnation);
+    loseWorker(step, dead, 'died');
   }
   const holder = state.workersById.get(hello.workerId);
   if (holder !== undefined && holder.incarnation !== hello.incarnation) supersede(step, holder, hello);
@@ -100,17 +103,18 @@ export function createWorker(state: SchedulerState, workerId: string, incarnatio
   return worker;
 }
 
+/** The incarnation may not come back. */
+function bar(state: SchedulerState, incarnation: string): void {
+  state.superseded.add(incarnation);
+  const [oldest] = state.superseded;
+  if (oldest !== undefined && state.superseded.size > MAX_SUPERSEDED) state.superseded.delete(oldest);
+}
+
 /** The newest hello wins the id. What the older process holds moves only when its lease is over: a stream proves nothing. */
 function supersede(step: Step, worker: WorkerRecord, hello: HelloInfo): void {
   const { state } = step;
   worker.superseded = true;
-  state.superseded.add(worker.incarnation);
-  if (state.superseded.size > MAX_SUPERSEDED) {
-    for (const oldest of state.superseded) {
-      state.superseded.delete(oldest);
-      break;
-    }
-  }
+  bar(state, worker.incarnation);
   const message = `incarnation ${hello.incarnation} on host "${hello.host}", pid ${hello.pid}, now has worker_id "${worker.workerId}"`;
   endSession(step, worker, 'SUPERSEDED', message);
   state.matcher.refreshWorker(worker);

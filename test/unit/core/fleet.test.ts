@@ -363,6 +363,15 @@ describe('a takeover by another process', () => {
     expect(core.sent(winner, 'end')).toEqual([]);
   });
 
+  it('a process that its successor has called dead may not come back', () => {
+    const core = new CoreDriver();
+    core.hello('w');
+    core.hello('w', { incarnation: 'w#2', replaces: ['w#1'] });
+    const back = core.hello('w', { sessionNumber: 2 });
+    expect(core.sent(back, 'end')).toMatchObject([{ reason: 'SUPERSEDED' }]);
+    expect(core.worker('w').incarnation).toBe('w#2');
+  });
+
   it('losers are remembered up to a bound, those that still hold attempts beyond it', () => {
     const { core } = running();
     for (let n = 2; n < MAX_SUPERSEDED + 10; n += 1) core.hello('w', { incarnation: `w#${n}` });
