@@ -24,6 +24,8 @@ export function applyHello(step: Step, { sessionId, atMonoMs, hello }: Of<'hello
     bar(state, incarnation);
     loseWorker(step, dead, 'died');
   }
+  // Only now: those that it replaces have made room.
+  if (refuseFull(step, sessionId, hello)) return;
   const holder = state.workersById.get(hello.workerId);
   if (holder !== undefined && holder.incarnation !== hello.incarnation) supersede(step, holder, hello);
 
@@ -67,12 +69,19 @@ function refuseHello(step: Step, sessionId: number, hello: HelloInfo): boolean {
     step.send(sessionId, { kind: 'end', reason: 'STALE_SESSION', message });
     return true;
   }
-  if (known === undefined && state.incarnations.size >= state.config.maxWorkers) {
-    const message = `the coordinator already knows ${state.incarnations.size} worker processes, its bound; start another coordinator or raise --max-workers`;
-    step.send(sessionId, { kind: 'end', reason: 'FLEET_FULL', message });
-    return true;
-  }
   return false;
+}
+
+/** True if one more process would be too many. */
+function refuseFull(step: Step, sessionId: number, hello: HelloInfo): boolean {
+  const { state } = step;
+  if (state.incarnations.has(hello.incarnation)) return false;
+  // An idle process of the same id makes room.
+  const freed = state.workersById.get(hello.workerId)?.holds.size === 0 ? 1 : 0;
+  if (state.incarnations.size - freed < state.config.maxWorkers) return false;
+  const message = `the coordinator already knows ${state.incarnations.size} worker processes, its bound; start another coordinator or raise --max-workers`;
+  step.send(sessionId, { kind: 'end', reason: 'FLEET_FULL', message });
+  return true;
 }
 
 export function createWorker(state: SchedulerState, workerId: string, incarnation: string): WorkerRecord {

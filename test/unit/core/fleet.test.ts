@@ -397,6 +397,22 @@ describe('maxWorkers', () => {
     core.step({ kind: 'sessionEnded', sessionId: session });
     expect(core.sent(core.hello('w', { sessionNumber: 2 }), 'end')).toEqual([]);
   });
+
+  it('lets a successor in for the process that it replaces', () => {
+    const core = new CoreDriver({ maxWorkers: 1 });
+    core.hello('w');
+    core.submit('t');
+    const successor = core.hello('w', { incarnation: 'w#2', replaces: ['w#1'] });
+    expect(core.assigned(successor)).toEqual(['t']);
+    const next = core.hello('v', { incarnation: 'v#1' });
+    expect(core.sent(next, 'end')).toMatchObject([{ reason: 'FLEET_FULL' }]);
+  });
+
+  it('lets a new process in for an idle one of the same id', () => {
+    const core = new CoreDriver({ maxWorkers: 1 });
+    core.hello('w');
+    expect(core.sent(core.hello('w', { incarnation: 'w#2' }), 'end')).toEqual([]);
+  });
 });
 
 describe('a worker that leaves', () => {
