@@ -312,6 +312,11 @@ export function applyStalled(step: Step, { gapMs }: Of<'stalled'>): void {
     if (grantMs <= 0) continue;
     worker.stallGrantedMs += grantMs;
     state.timers.atMono(worker.lease, worker.lease.atMs + grantMs, { kind: 'lease', worker });
+    // A report that came in time may still wait to be read.
+    for (const hold of worker.holds.values()) {
+      if (!state.timers.isSet(hold.limit)) continue;
+      state.timers.atMono(hold.limit, hold.limit.atMs + grantMs, { kind: 'hold', worker, hold });
+    }
   }
 }
 

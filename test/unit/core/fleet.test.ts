@@ -85,6 +85,16 @@ describe('a stall of the process', () => {
     expect(core.row('t').state).toBe('QUEUED');
   });
 
+  it('moves the limits of attempts too, so that a report that waits in a socket comes first', () => {
+    const { core, session } = running({ timeoutMs: 10_000, retry: { maxAttempts: 1 } });
+    const limitMs = 10_000 + LIMIT_MS;
+    core.advanceAlive(limitMs - 5_000, session);
+    core.advance(9_000, { kind: 'stalled', gapMs: 9_000 });
+    expect(core.row('t').state).toBe('RUNNING');
+    expect(core.report(session, core.ref('t'))).toBe('');
+    expect(core.row('t').state).toBe('SUCCEEDED');
+  });
+
   it('moves the wait for workers after a restart too', () => {
     const { core } = running();
     core.restart();
