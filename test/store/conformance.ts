@@ -24,6 +24,7 @@ export function describeStore(name: string, fresh: () => StorePlace): void {
     return store;
   };
   describe(`${name}: commits`, () => describeCommits(opened));
+  describe(`${name}: answers`, () => describeAnswers(opened));
   describe(`${name}: contents`, () => describeContents(opened));
   describe(`${name}: reads`, () => describeReads(opened));
   describe(`${name}: owners`, () => describeOwners(fresh, opened));
@@ -88,7 +89,9 @@ function describeCommits(opened: Opened): void {
     expect(await store.commit([update(row)])).toEqual([{ kind: 'conflict', row: null }]);
     expect(await store.read({ taskIds: [row.taskId], bodies: false })).toEqual([undefined]);
   });
+}
 
+function describeAnswers(opened: Opened): void {
   it('returns bodies only to the updates that want them, small and large, in order', async () => {
     const store = await opened();
     const rows = [aRow(), aRow(), aRow(), aRow()];

@@ -2,10 +2,11 @@ import { join } from 'node:path';
 import { DatabaseSync } from '@photostructure/sqlite';
 import { describe, expect, it } from 'vitest';
 import { openStore } from '../../coordinator/store/open-store.js';
+import { recordText } from '../../coordinator/store/sqlite/record.js';
 import type { Store } from '../../coordinator/store/store.js';
 import { describeStore } from './conformance.js';
 import { afterTest, freshFolder, storeAt } from './places.js';
-import { aBody, aRow, bytes, inserts } from './rows.js';
+import { aBody, aRow, bytes, fullRow, inserts } from './rows.js';
 
 const freshPath = (): string => join(freshFolder(), 'tasks.db');
 
@@ -75,6 +76,25 @@ describe('SQLite store', () => {
     other.exec(`UPDATE task SET record = '{"taskId":'`);
     other.close();
     await expect(store.loadOpen({ afterTaskId: '', limit: 10 })).rejects.toMatchObject({ reason: 'CORRUPT' });
+  });
+});
+
+describe('record', () => {
+  it('has its values in the order in which every version finds them', () => {
+    const row = fullRow();
+    const { maxAttempts, initialBackoffMs, maxBackoffMs, nonRetryableReasons } = row.retry;
+    const { taskId, type, priority, requiredLabels, timeoutMs, deadlineWallMs, runTimeWallMs } = row;
+    const { digest, createWallMs, payloadBytes, revision, state, tag, readyWallMs, dueWallMs } = row;
+    const { attempt, leaseId, workerId, incarnation, assignWallMs, attemptOpen } = row;
+    const { failureCount, crashCount, releaseCount, releaseStreak, silenceCount, cancelRequested } = row;
+    expect(JSON.parse(recordText(row))).toEqual([
+      ...[taskId, type, priority, requiredLabels, timeoutMs, deadlineWallMs, runTimeWallMs],
+      ...[maxAttempts, initialBackoffMs, maxBackoffMs, nonRetryableReasons],
+      ...[digest, createWallMs, payloadBytes, revision, state, tag, readyWallMs, dueWallMs],
+      ...[attempt, leaseId, workerId, incarnation, assignWallMs, attemptOpen],
+      ...[failureCount, crashCount, releaseCount, releaseStreak, silenceCount, cancelRequested],
+      ...[row.history, row.endWallMs, row.failure],
+    ]);
   });
 });
 
