@@ -8,7 +8,7 @@ import type { SessionOptions } from './session-options.js';
 import { parseHandler, type RegisteredHandler, type TaskHandler, type TaskHandlerOptions } from './task-handler.js';
 import type { SessionThreadData } from './thread-data.js';
 import type { FromMain, FromThread, SessionEvent, SessionExit } from './thread-messages.js';
-import { packageVersion } from './version.js';
+import { packageVersion } from '../proto/package-version.js';
 import { newIncarnation, type CompiledWorkerOptions } from './worker-options.js';
 
 /** What only the `remuda-worker` program says. */

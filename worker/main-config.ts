@@ -3,7 +3,7 @@ import ms from 'ms';
 import { handlersName } from './handlers-file.js';
 import { DRAIN_TIMEOUT_MS } from './fleet-worker.js';
 import { SUPERVISION_ENV } from './supervision.js';
-import { packageVersion } from './version.js';
+import { packageVersion } from '../proto/package-version.js';
 import {
   addressFault,
   hostName,

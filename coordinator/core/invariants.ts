@@ -180,8 +180,6 @@ function checkWorker(state: SchedulerState, worker: WorkerRecord): void {
     const before = [...worker.holdsAtHello.values()].reduce((sum, size) => sum + size, 0);
     const room = Math.max(hello.slots + hello.prefetch, before);
     must(holds.size <= room, 'holds within slots and prefetch', workerId, holds.size);
-  } else {
-    must(holds.size > 0, 'a recovered worker is known for what it holds', workerId);
   }
   const byType = new Map<string, number>();
   let crashed = 0;

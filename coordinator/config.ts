@@ -1,0 +1,229 @@
+import { Command, CommanderError } from 'commander';
+import ms from 'ms';
+import { CORE_DEFAULTS } from './core/config.js';
+import { isLocal, parseListenAddress, type ListenAddress } from './listen-address.js';
+import { packageVersion } from '../proto/package-version.js';
+
+/** What a coordinator is told, checked, defaults filled in. */
+export interface CoordinatorConfig {
+  /** Where gRPC is served. Default 127.0.0.1:7070. */
+  readonly listen: ListenAddress;
+  /** Where /metrics, /healthz and /readyz are served; null: nowhere. Default 127.0.0.1:7071. */
+  readonly http: ListenAddress | null;
+  /** `sqlite:PATH` or `memory:`. Default sqlite:./remuda.db. */
+  readonly store: string;
+  /** How often workers send a heartbeat, in milliseconds, 100 ms to 5 min. Default 5 s. */
+  readonly heartbeatIntervalMs: number;
+  /** How long a silent worker keeps its attempts, in milliseconds; at least twice the heartbeat, at most 1 h. Default: three times. */
+  readonly leaseMs: number;
+  /** How long a handler may take to settle after its abort, in milliseconds, 100 ms to 10 min. Default 10 s. */
+  readonly stuckGraceMs: number;
+  /** Unfinished tasks, at most. 1 to 10,000,000. Default 1,000,000. */
+  readonly maxOpenTasks: number;
+  /** Bytes of one payload or result, at most. 1 KiB to 64 MiB. Default 1 MiB. */
+  readonly maxPayloadBytes: number;
+  /** Known worker processes, at most. 1 to 100,000. Default 10,000. */
+  readonly maxWorkers: number;
+  /** How a worker is chosen among those that can. Default least-loaded. */
+  readonly balancing: 'least-loaded' | 'round-robin';
+  /** What one point of priority is worth against waiting, in milliseconds, 0 to 1 h. Default 10 s. */
+  readonly headStartMs: number;
+  /** Default info. */
+  readonly logLevel: string;
+  /** Listen where other machines can reach it, without TLS. Default false. */
+  readonly insecure: boolean;
+}
+
+/** The command line cannot be used, or help was asked for: print `text` and exit. */
+export class UsageExit extends Error {
+  override readonly name = 'UsageExit';
+
+  constructor(
+    readonly text: string,
+    /** 0 for help and version, 2 for faults. */
+    readonly code: 0 | 2,
+  ) {
+    super(text);
+  }
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const MIB = 1_048_576;
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+
+/** Every flag with its value's name, meaning and default; the variable is REMUDA_ and the flag's name. */
+const FLAGS = {
+  listen: ['ADDRESS', 'where gRPC is served: HOST:PORT or unix:PATH; port 0 takes a free one', '127.0.0.1:7070'],
+  http: ['ADDRESS', 'where /metrics, /healthz and /readyz are served, or off', '127.0.0.1:7071'],
+  store: ['STORE', 'where tasks are durable: sqlite:PATH; or memory:, which keeps nothing', 'sqlite:./remuda.db'],
+  'heartbeat-interval': ['TIME', 'how often workers send a heartbeat, 100ms to 5m', '5s'],
+  lease: ['TIME', 'how long a silent worker keeps its tasks, to 1h (default: three heartbeats)', ''],
+  'stuck-grace': ['TIME', 'how long a handler may take to settle after its abort, 100ms to 10m', '10s'],
+  'max-open-tasks': ['N', 'unfinished tasks, at most; 1 to 10,000,000', String(CORE_DEFAULTS.maxOpenTasks)],
+  'max-payload-bytes': ['N', 'bytes of one payload or result, at most; 1,024 to 67,108,864', String(MIB)],
+  'max-workers': ['N', 'known worker processes, at most; 1 to 100,000', String(CORE_DEFAULTS.maxWorkers)],
+  balancing: ['HOW', 'least-loaded or round-robin', CORE_DEFAULTS.balancing],
+  'head-start': ['TIME', 'what a point of priority is worth against waiting, 0s to 1h', '10s'],
+  'log-level': ['LEVEL', LOG_LEVELS.join(', '), 'info'],
+} as const satisfies Readonly<Record<string, readonly [value: string, meaning: string, defaultValue: string]>>;
+
+type Flag = keyof typeof FLAGS;
+
+const HELP = `
+Every option may also come as a variable: REMUDA_LISTEN for --listen, REMUDA_HEARTBEAT_INTERVAL for --heartbeat-interval and
+so on; REMUDA_INSECURE=1. An option comes before its variable. Times have a unit: 500ms, 5s, 2m.
+
+Example:
+  remuda-coordinator --listen 127.0.0.1:7070 --store sqlite:/var/lib/remuda/remuda.db
+
+Signals: SIGTERM and SIGINT stop in good order, within 5 s; unfinished tasks stay in the store.
+Exit status: 0 stopped in good order, 1 the addresses or the store cannot be used, 2 wrong options, 70 a bug, 74 the store
+failed while running.`;
+
+/**
+ * Reads the command line and the variables: option before variable before default.
+ *
+ * @param argv without the program's own two
+ * @throws {UsageExit} with every fault in one message
+ */
+export function parseConfig(argv: readonly string[], env: Env): CoordinatorConfig {
+  const { flags, faults, insecureFlag } = parseFlags(argv);
+  const read = new Reader((flag) => flags[flag] ?? (env[variableOf(flag)] || FLAGS[flag][2]), faults);
+  const insecure = insecureFlag || isTrue(env.REMUDA_INSECURE, faults);
+  const heartbeatIntervalMs = read.time('heartbeat-interval', 100, 5 * MINUTE_MS);
+  const config: CoordinatorConfig = {
+    listen: read.address('listen', insecure),
+    http: read.text('http') === 'off' ? null : read.address('http', insecure),
+    store: read.text('store'),
+    heartbeatIntervalMs,
+    leaseMs: read.text('lease') === '' ? heartbeatIntervalMs * 3 : read.time('lease', heartbeatIntervalMs * 2, HOUR_MS),
+    stuckGraceMs: read.time('stuck-grace', 100, 10 * MINUTE_MS),
+    maxOpenTasks: read.integer('max-open-tasks', 1, 10_000_000),
+    maxPayloadBytes: read.integer('max-payload-bytes', 1_024, 64 * MIB),
+    maxWorkers: read.integer('max-workers', 1, 100_000),
+    balancing: read.choice('balancing', ['least-loaded', 'round-robin']),
+    headStartMs: read.time('head-start', 0, HOUR_MS),
+    logLevel: read.choice('log-level', LOG_LEVELS),
+    insecure,
+  };
+  if (faults.length === 0) return config;
+  const list = faults.map((text) => `  - ${text}`).join('\n');
+  throw new UsageExit(`remuda-coordinator: cannot start\n${list}\nremuda-coordinator --help says more`, 2);
+}
+
+/** Reads single values and collects what is wrong with them. */
+class Reader {
+  constructor(
+    private readonly valueOf: (flag: Flag) => string,
+    private readonly faults: string[],
+  ) {}
+
+  text(flag: Flag): string {
+    return this.valueOf(flag);
+  }
+
+  address(flag: Flag, insecure: boolean): ListenAddress {
+    const text = this.valueOf(flag);
+    const address = parseListenAddress(text);
+    if (typeof address === 'string') {
+      this.fault(flag, text, address);
+      return { kind: 'tcp', host: '', port: 0 };
+    }
+    if (!insecure && !isLocal(address)) {
+      this.fault(
+        flag,
+        text,
+        'other machines can reach that, and without TLS, which does not exist yet, anybody there can run tasks and read results: listen on 127.0.0.1 or unix:PATH and put a proxy with TLS in front, or pass --insecure if you trust the whole network',
+      );
+    }
+    return address;
+  }
+
+  integer(flag: Flag, min: number, max: number): number {
+    const text = this.valueOf(flag);
+    const value = /^\d{1,9}$/.test(text) ? Number(text) : NaN;
+    if (value >= min && value <= max) return value;
+    this.fault(flag, text, `it must be a whole number from ${min} to ${max}`);
+    return min;
+  }
+
+  time(flag: Flag, minMs: number, maxMs: number): number {
+    const text = this.valueOf(flag);
+    // A bare number is refused: nobody could tell seconds from milliseconds.
+    const value = /^\d+(\.\d+)?\s*[a-z]+$/i.test(text) ? ms(text as ms.StringValue) : NaN;
+    if (value >= minMs && value <= maxMs) return Math.round(value);
+    this.fault(
+      flag,
+      text,
+      `it must be a time with its unit from ${ms(minMs)} to ${ms(maxMs)}, for instance 500ms or 5s`,
+    );
+    return minMs;
+  }
+
+  choice<T extends string>(flag: Flag, choices: readonly [T, ...T[]]): T {
+    const text = this.valueOf(flag);
+    const found = choices.find((choice) => choice === text);
+    if (found !== undefined) return found;
+    this.fault(flag, text, `it must be one of ${choices.join(', ')}`);
+    return choices[0];
+  }
+
+  private fault(flag: Flag, value: string, what: string): void {
+    this.faults.push(`--${flag} is "${value}": ${what}`);
+  }
+}
+
+function parseFlags(argv: readonly string[]): {
+  flags: Partial<Record<Flag, string>>;
+  faults: string[];
+  insecureFlag: boolean;
+} {
+  let output = '';
+  const write = (text: string): void => {
+    output += text;
+  };
+  const command = new Command('remuda-coordinator')
+    .description('Queues tasks durably and hands them to the workers that dial in.')
+    .version(packageVersion());
+  for (const [flag, [value, meaning, defaultValue]] of Object.entries(FLAGS)) {
+    const shown = defaultValue === '' ? meaning : `${meaning} (default ${defaultValue})`;
+    command.option(`--${flag} <${value}>`, shown);
+  }
+  command
+    .option('--insecure', 'listen where other machines can reach it, without TLS')
+    .addHelpText('after', HELP)
+    // Unknown ones are told together with all other faults.
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .exitOverride()
+    .configureOutput({ writeOut: write, writeErr: write });
+  try {
+    command.parse([...argv], { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    throw new UsageExit(output.trimEnd(), error.exitCode === 0 ? 0 : 2);
+  }
+  const given = command.opts<Record<string, string | boolean>>();
+  const flags: Partial<Record<Flag, string>> = {};
+  for (const flag of Object.keys(FLAGS) as Flag[]) {
+    const value = given[flag.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())];
+    if (typeof value === 'string') flags[flag] = value;
+  }
+  const faults = command.args.map((text) =>
+    text.startsWith('-') ? `unknown option ${text}` : `unexpected argument "${text}"; everything is an option`,
+  );
+  return { flags, faults, insecureFlag: given.insecure === true };
+}
+
+function variableOf(flag: Flag): string {
+  return `REMUDA_${flag.replaceAll('-', '_').toUpperCase()}`;
+}
+
+function isTrue(text: string | undefined, faults: string[]): boolean {
+  if (text === undefined || text === '' || text === '0' || text === 'false') return false;
+  if (text !== '1' && text !== 'true') faults.push(`REMUDA_INSECURE is "${text}": it must be 1 or 0`);
+  return true;
+}

@@ -1,0 +1,11 @@
+/**
+ * `remuda/coordinator`: a coordinator inside your own program.
+ *
+ * @example
+ * const config = parseConfig(['--listen', 'unix:/run/remuda.sock', '--http', 'off', '--store', 'memory:'], {});
+ * const coordinator = new Coordinator(config, { log: pino(), onFatal: (error, code) => process.exit(code) });
+ * await coordinator.start();
+ */
+export { Coordinator, type CoordinatorAddresses, type CoordinatorDeps } from './coordinator.js';
+export { parseConfig, UsageExit, type CoordinatorConfig } from './config.js';
+export type { ListenAddress } from './listen-address.js';

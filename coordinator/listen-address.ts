@@ -1,0 +1,74 @@
+import { lstat, rm } from 'node:fs/promises';
+import { BlockList, connect, isIP } from 'node:net';
+import { resolve } from 'node:path';
+
+/** Where a server listens. */
+export type ListenAddress =
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'unix'; readonly path: string };
+
+/** The kernel cuts longer paths, silently, at 107; some room for what a caller adds. */
+const MAX_SOCKET_PATH_BYTES = 100;
+
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+loopback.addAddress('::1', 'ipv6');
+
+/** Reads HOST:PORT, [IPV6]:PORT or unix:PATH; a string says why it is none. */
+export function parseListenAddress(text: string): ListenAddress | string {
+  if (text.startsWith('unix:')) return parseUnix(text.slice('unix:'.length));
+  const match = /^(?:\[(?<v6>[^\]]+)\]|(?<host>[^:]+)):(?<port>\d{1,5})$/.exec(text);
+  const host = match?.groups?.v6 ?? match?.groups?.host;
+  const port = Number(match?.groups?.port);
+  const fits = host !== undefined && port <= 65_535 && (match?.groups?.v6 === undefined || isIP(host) === 6);
+  return fits ? { kind: 'tcp', host, port } : 'it must be HOST:PORT, [IPV6]:PORT or unix:PATH; port 0 takes a free one';
+}
+
+function parseUnix(path: string): ListenAddress | string {
+  if (path === '') return 'it names no path; write unix:/run/remuda.sock, for instance';
+  const bytes = Buffer.byteLength(resolve(path));
+  if (bytes > MAX_SOCKET_PATH_BYTES) {
+    return `the path has ${bytes} bytes; sockets take at most ${MAX_SOCKET_PATH_BYTES}: choose a shorter directory`;
+  }
+  return { kind: 'unix', path: resolve(path) };
+}
+
+/** True if only this machine can reach it. A name other than localhost can mean anything. */
+export function isLocal(address: ListenAddress): boolean {
+  if (address.kind === 'unix' || address.host === 'localhost') return true;
+  const family = isIP(address.host);
+  return family !== 0 && loopback.check(address.host, family === 6 ? 'ipv6' : 'ipv4');
+}
+
+/** As people and gRPC write it. */
+export function formatAddress(address: ListenAddress): string {
+  if (address.kind === 'unix') return `unix:${address.path}`;
+  const { host, port } = address;
+  return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/**
+ * Removes a socket file that nobody listens on: what a process leaves behind that was killed.
+ *
+ * @throws Error if somebody listens there, or something else than a socket is in the way
+ */
+export async function clearStaleSocket(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found === undefined) return;
+  if (!found.isSocket()) throw new Error(`${path} exists and is no socket; choose another path, or move it away`);
+  if (await answers(path)) throw new Error(`another process listens on ${path}; stop it, or choose another path`);
+  await rm(path, { force: true });
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((done) => {
+    const socket = connect({ path });
+    socket.once('connect', () => {
+      socket.destroy();
+      done(true);
+    });
+    socket.once('error', () => {
+      done(false);
+    });
+  });
+}

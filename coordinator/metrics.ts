@@ -1,0 +1,172 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { CoreEvent, FleetStatsView } from './core/outputs.js';
+import type { BatchFigures } from './engine.js';
+import { reuseRate } from './services/fleet-view.js';
+import type { SessionFigures } from './session/session-host.js';
+
+/** Where the figures come from, read when somebody asks for them. */
+export interface MetricsSources {
+  readonly version: string;
+  readonly stats: () => FleetStatsView;
+  readonly sessions: () => Readonly<SessionFigures>;
+  readonly inboxSize: () => number;
+  readonly waitingCalls: () => number;
+}
+
+/** From a tenth of a millisecond to a minute. */
+const SECONDS = [0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+const BATCH_SIZES = [1, 4, 16, 64, 256, 1_024, 2_048];
+
+/** What Prometheus scrapes. Counts are read from the core at each scrape, so nothing is booked twice. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #batchInputs: Histogram;
+  readonly #stepSeconds: Histogram;
+  readonly #commitSeconds: Histogram;
+  readonly #runSeconds: Histogram<'outcome'>;
+  readonly #startDelaySeconds: Histogram;
+
+  constructor(sources: MetricsSources) {
+    const registers = [this.#registry];
+    collectDefaultMetrics({ register: this.#registry });
+    addFleetGauges(sources, registers);
+    addTotals(sources, registers);
+    addTraffic(sources, registers);
+    const histogram = (name: string, help: string, buckets: number[]): Histogram =>
+      new Histogram({ name, help, buckets, registers });
+    this.#batchInputs = histogram('remuda_batch_inputs', 'Inputs that shared one step of the engine.', BATCH_SIZES);
+    this.#stepSeconds = histogram('remuda_step_seconds', 'Time of one step of the scheduler.', SECONDS);
+    this.#commitSeconds = histogram('remuda_commit_seconds', 'Time of one commit to the store.', SECONDS);
+    this.#startDelaySeconds = histogram(
+      'remuda_attempt_start_delay_seconds',
+      'From the arrival of an assignment at its worker to the entry of the handler, as the worker measured it.',
+      SECONDS,
+    );
+    this.#runSeconds = new Histogram({
+      name: 'remuda_attempt_run_seconds',
+      help: 'From the entry of the handler to its end, as the worker measured it.',
+      labelNames: ['outcome'],
+      buckets: SECONDS,
+      registers,
+    });
+  }
+
+  onBatch({ inputs, writes, stepMs, commitMs }: BatchFigures): void {
+    this.#batchInputs.observe(inputs);
+    this.#stepSeconds.observe(stepMs / 1_000);
+    if (writes > 0) this.#commitSeconds.observe(commitMs / 1_000);
+  }
+
+  onEvent(event: CoreEvent): void {
+    if (event.name !== 'attempt-ended') return;
+    this.#runSeconds.observe({ outcome: event.outcome }, event.runMs / 1_000);
+    if (event.outcome === 'SUCCEEDED') this.#startDelaySeconds.observe(event.startDelayMs / 1_000);
+  }
+
+  /** In Prometheus' text format. */
+  async scrape(): Promise<{ contentType: string; text: string }> {
+    return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
+  }
+}
+
+function addFleetGauges({ version, stats }: MetricsSources, registers: Registry[]): void {
+  new Gauge({ name: 'remuda_build_info', help: 'Always 1.', labelNames: ['version'], registers }).set({ version }, 1);
+  new Gauge({
+    name: 'remuda_tasks',
+    help: 'Tasks that have not ended.',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      for (const [state, count] of Object.entries(stats().tasks)) this.set({ state }, count);
+    },
+  });
+  new Gauge({
+    name: 'remuda_type_tasks',
+    help: 'Tasks that have not ended, of the 100 types with the most.',
+    labelNames: ['type', 'state'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { type, tasks } of stats().types) {
+        for (const [state, count] of Object.entries(tasks)) this.set({ type, state }, count);
+      }
+    },
+  });
+  new Gauge({
+    name: 'remuda_workers',
+    help: 'Workers that are connected or whose lease is not over.',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      const { ready, suspect, draining, disconnected } = stats().workers;
+      for (const [state, count] of Object.entries({ ready, suspect, draining, disconnected }))
+        this.set({ state }, count);
+    },
+  });
+  addGauge('remuda_slots', 'Slots of ready workers.', () => stats().workers.slots, registers);
+  addGauge('remuda_slots_used', 'Slots of ready workers in use.', () => stats().workers.slotsUsed, registers);
+  const reuse = 'Share of attempts, 0 to 1, that ran in a process which had already run one.';
+  addGauge('remuda_reuse_rate', reuse, () => reuseRate(stats().totals), registers);
+}
+
+function addTotals({ stats }: MetricsSources, registers: Registry[]): void {
+  const total = (name: string, help: string, value: () => number): void => {
+    addCounter(name, help, value, registers);
+  };
+  total('remuda_tasks_submitted_total', 'Tasks accepted.', () => stats().totals.submitted);
+  new Counter({
+    name: 'remuda_tasks_ended_total',
+    help: 'Tasks that ended, by how.',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      this.reset();
+      const { succeeded, cancelled, expired, deadLettered } = stats().totals;
+      const ended = { SUCCEEDED: succeeded, CANCELLED: cancelled, EXPIRED: expired, DEAD_LETTERED: deadLettered };
+      for (const [state, count] of Object.entries(ended)) this.inc({ state }, count);
+    },
+  });
+  total('remuda_attempts_assigned_total', 'Attempts handed out.', () => stats().totals.assigned);
+  total('remuda_attempts_failed_total', 'Attempts charged as failures.', () => stats().totals.failures);
+  total('remuda_attempts_crashed_total', 'Attempts charged as crashes.', () => stats().totals.crashes);
+  total('remuda_attempts_released_total', 'Attempts that ended free of charge.', () => stats().totals.releases);
+  total('remuda_workers_lost_total', 'Workers whose lease ended.', () => stats().totals.workersLost);
+  const refused = 'Reports refused because their attempt no longer counted.';
+  total('remuda_reports_refused_total', refused, () => stats().totals.reportsRefused);
+}
+
+function addTraffic({ sessions, inboxSize, waitingCalls }: MetricsSources, registers: Registry[]): void {
+  addGauge('remuda_sessions', 'Open streams of workers.', () => sessions().sessions, registers);
+  addGauge('remuda_inbox_inputs', 'Inputs that wait for the next step.', inboxSize, registers);
+  addGauge('remuda_waiting_calls', 'RunTask calls whose tasks have not ended.', waitingCalls, registers);
+  const total = (name: string, help: string, value: () => number): void => {
+    addCounter(name, help, value, registers);
+  };
+  total('remuda_frames_received_total', 'Frames from workers.', () => sessions().framesReceived);
+  total('remuda_frames_sent_total', 'Frames to workers.', () => sessions().framesSent);
+  total('remuda_frame_bytes_received_total', 'Bytes of frames from workers.', () => sessions().bytesReceived);
+  total('remuda_frame_bytes_sent_total', 'Bytes of frames to workers.', () => sessions().bytesSent);
+}
+
+function addGauge(name: string, help: string, value: () => number, registers: Registry[]): void {
+  new Gauge({
+    name,
+    help,
+    registers,
+    collect() {
+      this.set(value());
+    },
+  });
+}
+
+function addCounter(name: string, help: string, value: () => number, registers: Registry[]): void {
+  new Counter({
+    name,
+    help,
+    registers,
+    collect() {
+      this.reset();
+      this.inc(value());
+    },
+  });
+}

@@ -1,0 +1,110 @@
+import { create } from '@bufbuild/protobuf';
+import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import {
+  AttemptState,
+  FleetTotalsSchema,
+  GetFleetStatsResponseSchema,
+  TaskCountsSchema,
+  TypeCountsSchema,
+  WorkerAttemptSchema,
+  WorkerCountsSchema,
+  WorkerSchema,
+  WorkerState,
+  type FleetTotals,
+  type GetFleetStatsResponse,
+  type TaskCounts,
+  type Worker,
+} from '../../proto/gen/remuda/v1/fleet_service_pb.js';
+import { HeartbeatSchema, TaskTypeOfferSchema } from '../../proto/gen/remuda/v1/worker_service_pb.js';
+import type * as core from '../core/outputs.js';
+import { timeView } from './task-view.js';
+
+/** A worker as the contract shows it. */
+export function workerView(view: core.WorkerView): Worker {
+  const worker = create(WorkerSchema, {
+    workerId: view.workerId,
+    incarnation: view.incarnation,
+    sessionNumber: view.sessionNumber,
+    state: WorkerState[view.state],
+    stateMessage: view.stateMessage,
+    version: view.version,
+    host: view.host,
+    pid: view.pid,
+    taskTypes: [...view.taskTypes].map(([type, slots]) => create(TaskTypeOfferSchema, { type, slots })),
+    labels: { ...view.labels },
+    slotCount: view.slots,
+    prefetchCount: view.prefetch,
+    slotUsedCount: view.slotsUsed,
+    attempts: view.attempts.map(({ taskId, type, attempt, state, assignWallMs }) => {
+      const assignTime = timestampFromMs(assignWallMs);
+      return create(WorkerAttemptSchema, { taskId, type, attempt, state: AttemptState[state], assignTime });
+    }),
+    attemptDoneCount: view.attemptsDone,
+  });
+  setTimes(worker, view);
+  if (view.load !== null) {
+    const { cpuMillis, rssBytes, handlerLoopLagMs } = view.load;
+    worker.heartbeat = create(HeartbeatSchema, { cpuMillis, rssBytes: BigInt(rssBytes), handlerLoopLagMs });
+  }
+  return worker;
+}
+
+function setTimes(worker: Worker, { connectWallMs, lastFrameWallMs, leaseEndWallMs }: core.WorkerView): void {
+  const times = {
+    connectTime: timeView(connectWallMs),
+    lastFrameTime: timeView(lastFrameWallMs),
+    leaseEndTime: timeView(leaseEndWallMs),
+  };
+  for (const field of ['connectTime', 'lastFrameTime', 'leaseEndTime'] as const) {
+    const time = times[field];
+    if (time !== undefined) worker[field] = time;
+  }
+}
+
+/** The fleet's counts as the contract shows them. */
+export function statsView(stats: core.FleetStatsView, version: string, startWallMs: number): GetFleetStatsResponse {
+  const { workers } = stats;
+  return create(GetFleetStatsResponseSchema, {
+    version,
+    startTime: timestampFromMs(startWallMs),
+    tasks: countsView(stats.tasks),
+    workers: create(WorkerCountsSchema, {
+      readyCount: workers.ready,
+      suspectCount: workers.suspect,
+      drainingCount: workers.draining,
+      disconnectedCount: workers.disconnected,
+      slotCount: workers.slots,
+      slotUsedCount: workers.slotsUsed,
+    }),
+    totals: totalsView(stats.totals),
+    types: stats.types.map(({ type, tasks, readyWorkers }) =>
+      create(TypeCountsSchema, { type, tasks: countsView(tasks), readyWorkerCount: readyWorkers }),
+    ),
+  });
+}
+
+function countsView({ scheduled, queued, running }: Readonly<core.TaskCounts>): TaskCounts {
+  return create(TaskCountsSchema, { scheduledCount: scheduled, queuedCount: queued, runningCount: running });
+}
+
+function totalsView(totals: Readonly<core.Totals>): FleetTotals {
+  return create(FleetTotalsSchema, {
+    submittedCount: BigInt(totals.submitted),
+    assignedCount: BigInt(totals.assigned),
+    succeededCount: BigInt(totals.succeeded),
+    cancelledCount: BigInt(totals.cancelled),
+    expiredCount: BigInt(totals.expired),
+    deadLetteredCount: BigInt(totals.deadLettered),
+    failureCount: BigInt(totals.failures),
+    crashCount: BigInt(totals.crashes),
+    releaseCount: BigInt(totals.releases),
+    workerLostCount: BigInt(totals.workersLost),
+    reportRefusedCount: BigInt(totals.reportsRefused),
+    reuseRate: reuseRate(totals),
+  });
+}
+
+/** Share of attempts that ran in a process which had already run one; 0 before the first. */
+export function reuseRate({ attemptsStarted, attemptsReused }: Readonly<core.Totals>): number {
+  return attemptsStarted === 0 ? 0 : attemptsReused / attemptsStarted;
+}

@@ -1,0 +1,38 @@
+import { create } from '@bufbuild/protobuf';
+import { status as Code } from '@grpc/grpc-js';
+import { FleetError } from '../../proto/fleet-error.js';
+import { TaskState } from '../../proto/gen/remuda/v1/task_pb.js';
+import { SubmitTaskResponseSchema, type SubmitTaskResponse } from '../../proto/gen/remuda/v1/task_service_pb.js';
+import type { EngineReply } from '../engine.js';
+import { unexpectedReply } from './asking.js';
+
+/**
+ * The answer to a submit.
+ *
+ * @throws FleetError ALREADY_EXISTS / TASK_ID_TAKEN; RESOURCE_EXHAUSTED / QUEUE_FULL
+ */
+export function submitAnswer(reply: EngineReply): SubmitTaskResponse {
+  switch (reply.kind) {
+    case 'submitted':
+      return create(SubmitTaskResponseSchema, {
+        taskId: reply.taskId,
+        state: TaskState[reply.state],
+        alreadyExisted: reply.alreadyExisted,
+        capableWorkerCount: reply.capableWorkers,
+        notice: reply.notice,
+      });
+    case 'idTaken': {
+      const message = `task_id ${reply.taskId} is taken by a task with other content; a repeat must say the same, another task needs another id`;
+      throw new FleetError(Code.ALREADY_EXISTS, 'TASK_ID_TAKEN', message, { metadata: { task_id: reply.taskId } });
+    }
+    case 'queueFull': {
+      const message = `the coordinator holds ${reply.limit} unfinished tasks, its bound; wait for some to end, or raise --max-open-tasks`;
+      throw new FleetError(Code.RESOURCE_EXHAUSTED, 'QUEUE_FULL', message, {
+        retryDelayMs: 1_000,
+        quota: { subject: 'coordinator', description: `unfinished tasks: at most ${reply.limit}` },
+      });
+    }
+    default:
+      throw unexpectedReply(reply);
+  }
+}

@@ -1,0 +1,154 @@
+import { create } from '@bufbuild/protobuf';
+import { Metadata, status as Code, type Server, type ServerUnaryCall } from '@grpc/grpc-js';
+import { FleetError, quoted } from '../../proto/fleet-error.js';
+import { PayloadView } from '../../proto/gen/remuda/v1/payload_pb.js';
+import {
+  GetTaskResponseSchema,
+  OnAbandon,
+  SubmitTasksResponseSchema,
+  SubmitTasksResultSchema,
+  TaskService,
+  type GetTaskRequest,
+  type GetTaskResponse,
+  type RunTaskRequest,
+  type RunTaskResponse,
+  type SubmitTaskRequest,
+  type SubmitTaskResponse,
+  type SubmitTasksRequest,
+  type SubmitTasksResponse,
+  type SubmitTasksResult,
+} from '../../proto/gen/remuda/v1/task_service_pb.js';
+import { serviceDefinition, type GrpcHandlers } from '../../proto/service-definition.js';
+import type { Runtime } from '../runtime.js';
+import { askOnce, requireOpenDoor, unexpectedReply, type AskedEngine } from './asking.js';
+import { parseTask, parseTaskId, type ParsedTask } from './parse-task.js';
+import { RunningCalls } from './running-calls.js';
+import { submitAnswer } from './submit-answer.js';
+import { taskView } from './task-view.js';
+import { unary } from './unary.js';
+
+export interface TaskServiceOptions {
+  readonly engine: AskedEngine;
+  readonly runtime: Runtime;
+  readonly maxPayloadBytes: number;
+  /** Told of errors that should not happen. */
+  readonly onBug: (error: unknown) => void;
+}
+
+/** Key of the initial metadata in which RunTask tells the task's id. */
+export const TASK_ID_KEY = 'remuda-task-id';
+
+const MAX_BATCH = 1_000;
+
+/** TaskService: parses, asks the engine, answers. */
+export class TaskServiceImplementation {
+  readonly #options: TaskServiceOptions;
+  readonly #calls: RunningCalls;
+
+  constructor(options: TaskServiceOptions) {
+    this.#options = options;
+    this.#calls = new RunningCalls(options.engine, options.runtime);
+  }
+
+  addToServer(server: Pick<Server, 'addService'>): void {
+    const { onBug } = this.#options;
+    const handlers: GrpcHandlers<typeof TaskService> = {
+      submitTask: unary((request) => this.#submitTask(request), onBug),
+      submitTasks: unary((request) => this.#submitTasks(request), onBug),
+      runTask: unary((request, call) => this.#runTask(request, call), onBug),
+      getTask: unary((request) => this.#getTask(request), onBug),
+    };
+    server.addService(serviceDefinition(TaskService), { ...handlers });
+  }
+
+  /** Calls that wait for their task's end. */
+  get waitingCalls(): number {
+    return this.#calls.size;
+  }
+
+  /** Answers every call that waits with this error; their tasks go on. */
+  stop(error: FleetError): void {
+    this.#calls.failAll(error);
+  }
+
+  async #submitTask(request: SubmitTaskRequest): Promise<SubmitTaskResponse> {
+    const { engine } = this.#options;
+    requireOpenDoor(engine);
+    const task = this.#parse(request);
+    const bytes = task.body.payload.data.byteLength;
+    return submitAnswer(await askOnce(engine, (token) => ({ kind: 'submit', token, wait: false, ...task }), bytes));
+  }
+
+  async #submitTasks({ tasks }: SubmitTasksRequest): Promise<SubmitTasksResponse> {
+    requireOpenDoor(this.#options.engine);
+    if (tasks.length === 0 || tasks.length > MAX_BATCH) {
+      const description = `has ${tasks.length} entries; it must have 1 to ${MAX_BATCH}`;
+      throw FleetError.invalid('INVALID_TASK', [{ field: 'tasks', description }]);
+    }
+    const results = await Promise.all(tasks.map((task) => this.#submitOne(task)));
+    return create(SubmitTasksResponseSchema, { results });
+  }
+
+  async #submitOne(request: SubmitTaskRequest): Promise<SubmitTasksResult> {
+    try {
+      const value = await this.#submitTask(request);
+      return create(SubmitTasksResultSchema, { result: { case: 'submitted', value } });
+    } catch (error) {
+      if (!(error instanceof FleetError)) this.#options.onBug(error);
+      const value = FleetError.from(error).toStatusMessage();
+      return create(SubmitTasksResultSchema, { result: { case: 'error', value } });
+    }
+  }
+
+  async #runTask(
+    request: RunTaskRequest,
+    call: ServerUnaryCall<RunTaskRequest, RunTaskResponse>,
+  ): Promise<RunTaskResponse> {
+    requireOpenDoor(this.#options.engine);
+    const { onAbandon } = request;
+    if (!(onAbandon in OnAbandon)) {
+      const description = `is ${onAbandon}, which this coordinator does not know; use CANCEL or KEEP`;
+      throw FleetError.invalid('INVALID_TASK', [{ field: 'on_abandon', description }]);
+    }
+    const keep = onAbandon === OnAbandon.KEEP;
+    const view = request.payloadView === PayloadView.UNSPECIFIED ? sameForm(request.task) : request.payloadView;
+    const callDeadlineWallMs = wallDeadline(call);
+    // Who wants the task kept wants only the waiting bounded by the call's deadline.
+    const task = this.#parse(request.task, keep ? undefined : callDeadlineWallMs);
+    const metadata = new Metadata();
+    metadata.set(TASK_ID_KEY, task.taskId);
+    call.sendMetadata(metadata);
+    return this.#calls.run({ call, task, keep, callDeadlineWallMs, answer: (reply) => taskView(reply, view) });
+  }
+
+  async #getTask({ taskId, payloadView: view }: GetTaskRequest): Promise<GetTaskResponse> {
+    const { engine } = this.#options;
+    const id = parseTaskId(taskId);
+    const reply = await askOnce(engine, (token) => ({ kind: 'getTask', token, taskId: id }));
+    if (reply.kind === 'taskNotFound') throw taskNotFound(id);
+    if (reply.kind !== 'task') throw unexpectedReply(reply);
+    return create(GetTaskResponseSchema, { task: taskView(reply, view) });
+  }
+
+  #parse(request: SubmitTaskRequest | undefined, callDeadlineWallMs?: number): ParsedTask {
+    const { maxPayloadBytes, runtime } = this.#options;
+    return parseTask(request, { maxPayloadBytes, wallMs: runtime.now().wallMs, callDeadlineWallMs });
+  }
+}
+
+/** Whoever writes plain JSON wants to read plain JSON. */
+function sameForm(task: SubmitTaskRequest | undefined): PayloadView {
+  return task?.payload?.body.case === 'data' ? PayloadView.DATA : PayloadView.VALUE;
+}
+
+/** The call's own deadline on the wall clock; undefined: it has none. */
+function wallDeadline(call: ServerUnaryCall<RunTaskRequest, RunTaskResponse>): number | undefined {
+  const deadline = call.getDeadline();
+  const ms = deadline instanceof Date ? deadline.getTime() : deadline;
+  return Number.isFinite(ms) ? Math.ceil(ms) : undefined;
+}
+
+function taskNotFound(taskId: string): FleetError {
+  const message = `there is no task ${quoted(taskId)}; look at the id, and at which coordinator you ask`;
+  return new FleetError(Code.NOT_FOUND, 'TASK_NOT_FOUND', message, { metadata: { task_id: taskId } });
+}

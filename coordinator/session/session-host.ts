@@ -1,0 +1,251 @@
+import { fromBinary } from '@bufbuild/protobuf';
+import { status as Code, type MethodDefinition, type Server, type ServerDuplexStream } from '@grpc/grpc-js';
+import { FleetError } from '../../proto/fleet-error.js';
+import {
+  ConnectRequestSchema,
+  WorkerService,
+  type ConnectRequest,
+} from '../../proto/gen/remuda/v1/worker_service_pb.js';
+import { methodDefinition } from '../../proto/service-definition.js';
+import type { Input } from '../core/inputs.js';
+import type { SessionOutput } from '../core/outputs.js';
+import type { SessionGateway } from '../engine.js';
+import type { Runtime } from '../runtime.js';
+import { Session, type SessionTerms } from './session.js';
+
+/** Where the sessions' inputs go: the engine. */
+export interface SessionInbox {
+  append(input: Input, bytes: number): boolean;
+  onDrained(run: () => void): void;
+}
+
+export interface SessionHostOptions {
+  readonly inbox: SessionInbox;
+  readonly runtime: Runtime;
+  readonly terms: SessionTerms;
+  /** Why no worker may join now; null: it may. */
+  readonly refusal: () => FleetError | null;
+  /** A stream has ended; `error` is why we ended it, null: it ended by itself. */
+  readonly onEnd: (end: { sessionId: number; workerId: string; peer: string; error: FleetError | null }) => void;
+}
+
+/** Counted since the start. */
+export interface SessionFigures {
+  sessions: number;
+  framesReceived: number;
+  framesSent: number;
+  bytesReceived: number;
+  bytesSent: number;
+}
+
+/** A frame as read, with its size; undefined: the bytes are no frame. */
+interface Arrival {
+  readonly frame: ConnectRequest | undefined;
+  readonly bytes: number;
+}
+
+type Call = ServerDuplexStream<Arrival, Buffer>;
+
+/** How often sessions look at the clock: for suspects, late hellos and acknowledgements that nothing carries. */
+const TICK_MS = 100;
+/** grpc-js counts messages, not bytes: no more than this, or one frame, waits inside it. */
+const UNWRITTEN_BYTES_MAX = 65_536;
+const READ_OPTIONS = { readUnknownFields: false } as const;
+
+/** Frames are decoded and encoded here, so that their bytes can be counted. */
+const connect: MethodDefinition<Arrival, Buffer> = {
+  ...methodDefinition(WorkerService.method.connect),
+  requestSerialize: () => {
+    throw new Error('the coordinator sends no requests');
+  },
+  requestDeserialize: (bytes) => ({ frame: decode(bytes), bytes: bytes.byteLength }),
+  responseSerialize: (bytes) => bytes,
+  responseDeserialize: (bytes) => bytes,
+};
+
+function decode(bytes: Buffer): ConnectRequest | undefined {
+  try {
+    return fromBinary(ConnectRequestSchema, bytes, READ_OPTIONS);
+  } catch {
+    return undefined;
+  }
+}
+
+/** One stream with its session. */
+interface Hosted {
+  readonly session: Session;
+  readonly call: Call;
+  readonly peer: string;
+  unwrittenBytes: number;
+  /** Inputs that the engine had no room for, in order; meanwhile nothing is read. */
+  waiting: { input: Input; bytes: number }[];
+  over: boolean;
+}
+
+/** Hosts the sessions over grpc-js streams. Nothing acts inside a stream's event; all that arrived in a turn leaves in one flush. */
+export class SessionHost implements SessionGateway {
+  readonly #options: SessionHostOptions;
+  readonly #hosted = new Map<number, Hosted>();
+  readonly #dirty = new Set<Hosted>();
+  readonly #figures: SessionFigures = { sessions: 0, framesReceived: 0, framesSent: 0, bytesReceived: 0, bytesSent: 0 };
+  #nextSessionId = 1;
+  #flushDue = false;
+  #forgetTick: (() => void) | null = null;
+
+  constructor(options: SessionHostOptions) {
+    this.#options = options;
+  }
+
+  get figures(): Readonly<SessionFigures> {
+    return { ...this.#figures, sessions: this.#hosted.size };
+  }
+
+  /** Adds WorkerService to a server. */
+  addToServer(server: Pick<Server, 'addService'>): void {
+    server.addService({ connect }, { connect: (call: Call) => this.#accept(call) });
+    this.#tick();
+  }
+
+  deliver(sessionId: number, outputs: readonly SessionOutput[]): void {
+    const hosted = this.#hosted.get(sessionId);
+    if (hosted === undefined) return;
+    hosted.session.deliver(outputs);
+    this.#flush(hosted);
+  }
+
+  /** Ends every stream and takes no new one. Idempotent. */
+  stop(error: FleetError): void {
+    this.#forgetTick?.();
+    this.#forgetTick = null;
+    for (const hosted of this.#hosted.values()) {
+      hosted.session.end(error);
+      this.#flush(hosted);
+    }
+  }
+
+  #accept(call: Call): void {
+    const { runtime, terms, refusal } = this.#options;
+    const refused = refusal();
+    if (refused !== null) {
+      call.emit('error', refused.toStatus());
+      return;
+    }
+    const sessionId = this.#nextSessionId;
+    this.#nextSessionId += 1;
+    const session = new Session(sessionId, terms, runtime.now().monoMs);
+    const hosted: Hosted = { session, call, peer: call.getPeer(), unwrittenBytes: 0, waiting: [], over: false };
+    this.#hosted.set(sessionId, hosted);
+    call.on('data', ({ frame, bytes }: Arrival) => {
+      this.#figures.framesReceived += 1;
+      this.#figures.bytesReceived += bytes;
+      session.frame(runtime.now().monoMs, frame, bytes);
+      this.#pass(hosted);
+      this.#markDirty(hosted);
+    });
+    const gone = (): void => {
+      session.end(null);
+      this.#markDirty(hosted);
+    };
+    call.on('end', gone);
+    call.on('cancelled', gone);
+    call.on('error', gone);
+    call.on('close', gone);
+  }
+
+  /** Hands what the session has for the core to the engine; without room for it, the stream is not read. */
+  #pass(hosted: Hosted): void {
+    const { inbox } = this.#options;
+    const wasWaiting = hosted.waiting.length > 0;
+    hosted.waiting.push(...hosted.session.takeInputs());
+    let passed = 0;
+    for (const { input, bytes } of hosted.waiting) {
+      if (!inbox.append(input, bytes)) break;
+      passed += 1;
+    }
+    hosted.waiting.splice(0, passed);
+    if (hosted.waiting.length === 0) {
+      if (wasWaiting) hosted.call.resume();
+    } else if (!wasWaiting) {
+      hosted.call.pause();
+      this.#retryPass(hosted);
+    }
+  }
+
+  #retryPass(hosted: Hosted): void {
+    this.#options.inbox.onDrained(() => {
+      this.#pass(hosted);
+      if (hosted.waiting.length > 0) this.#retryPass(hosted);
+    });
+  }
+
+  #markDirty(hosted: Hosted): void {
+    this.#dirty.add(hosted);
+    if (this.#flushDue) return;
+    this.#flushDue = true;
+    this.#options.runtime.defer(() => {
+      this.#flushDue = false;
+      const dirty = [...this.#dirty];
+      this.#dirty.clear();
+      for (const one of dirty) this.#flush(one);
+    });
+  }
+
+  #flush(hosted: Hosted): void {
+    if (hosted.over) return;
+    const { session, call } = hosted;
+    const { runtime } = this.#options;
+    this.#pass(hosted);
+    while (hosted.unwrittenBytes < UNWRITTEN_BYTES_MAX && !call.cancelled) {
+      const bytes = session.takeFrame(runtime.now().monoMs);
+      if (bytes === undefined) break;
+      this.#write(hosted, bytes);
+    }
+    if (session.state.t === 'Ended') this.#finish(hosted, session.state.error);
+  }
+
+  #write(hosted: Hosted, bytes: Buffer): void {
+    const { byteLength } = bytes;
+    hosted.unwrittenBytes += byteLength;
+    this.#figures.framesSent += 1;
+    this.#figures.bytesSent += byteLength;
+    hosted.call.write(bytes, () => {
+      const wasFull = hosted.unwrittenBytes >= UNWRITTEN_BYTES_MAX;
+      hosted.unwrittenBytes -= byteLength;
+      if (wasFull && hosted.unwrittenBytes < UNWRITTEN_BYTES_MAX) this.#markDirty(hosted);
+    });
+  }
+
+  #finish(hosted: Hosted, error: FleetError | null): void {
+    const { session, call, peer } = hosted;
+    hosted.over = true;
+    this.#hosted.delete(session.sessionId);
+    if (error === null) call.end();
+    else call.emit('error', error.toStatus());
+    this.#options.onEnd({ sessionId: session.sessionId, workerId: session.workerId, peer, error });
+  }
+
+  #tick(): void {
+    const { runtime } = this.#options;
+    this.#forgetTick = runtime.after(TICK_MS, () => {
+      this.#tick();
+      // Node runs timers before it reads sockets: what has arrived meanwhile must count first.
+      runtime.defer(() => this.#look());
+    });
+  }
+
+  #look(): void {
+    const nowMs = this.#options.runtime.now().monoMs;
+    for (const hosted of this.#hosted.values()) {
+      const { session } = hosted;
+      session.tick(nowMs);
+      this.#pass(hosted);
+      if (session.state.t === 'Ended' || session.ackIsDue(nowMs)) this.#flush(hosted);
+    }
+  }
+}
+
+/** How streams end when the coordinator stops: dial again, and soon. */
+export function coordinatorStopping(): FleetError {
+  const message = 'the coordinator is stopping; dial again, and keep what runs';
+  return new FleetError(Code.UNAVAILABLE, 'COORDINATOR_STOPPING', message, { retryDelayMs: 100 });
+}
