@@ -40,8 +40,8 @@ export interface SubmitOptions extends Partial<Omit<TaskSpec, 'retry'>> {
 type Assignment = Extract<SessionOutput, { kind: 'assign' }>;
 type HelloOptions = Partial<Omit<HelloInfo, 'taskTypes'>> & { readonly taskTypes?: Readonly<Record<string, number>> };
 
-/** Mulberry32. */
-function seededRandom(seed: number): () => number {
+/** Mulberry32: evenly distributed, 0 inclusive to 1 exclusive. */
+export function seededRandom(seed: number): () => number {
   let state = seed;
   return () => {
     state = (state + 0x6d2b79f5) | 0;
@@ -148,7 +148,7 @@ export class CoreDriver {
   }
 
   /** The coordinator dies and starts again on what the store has. The monotonic clock begins anew. */
-  restart(longestLeaseMs = LEASE_MS, listening = true): void {
+  restart(longestLeaseMs: number = LEASE_MS, listening = true): void {
     this.state = createState(this.config, this.random);
     this.monoMs = 500;
     const open = [...this.store.values()].filter(({ state }) => !hasEnded(state));
