@@ -27,13 +27,16 @@ export function failureOf(reason: string, message: string, nonRetryable = false)
   return { reason, message, nonRetryable, stack: '' };
 }
 
-/** Given back by something that knows whether the handler was entered. */
+/**
+ * Given back by something that knows whether the handler was entered. No report of it is expected; should one come all the
+ * same, it counts as any late one, rather than be acknowledged and dropped.
+ */
 export function released(message: string, mayHaveStarted: boolean): AttemptEnd {
   return {
     ...QUIET,
     outcome: 'RELEASED',
     failure: failureOf('RELEASED', message),
-    reported: true,
+    reported: false,
     mayHaveStarted,
     crash: false,
   };

@@ -183,6 +183,23 @@ describe('a late report of a lost worker', () => {
     expect(core.state.totals).toMatchObject({ succeeded: 1, failures: 1, reportsRefused: 0 });
   });
 
+  it('of what it had given back counts, or is refused: it is never acknowledged and dropped', () => {
+    const core = new CoreDriver();
+    const session = core.hello('w');
+    core.submit('t');
+    const first = core.ref('t');
+    core.frame(session, { notStarted: [first], leaving: { drainTimeoutMs: 1_000 } });
+    expect(core.row('t')).toMatchObject({ state: 'QUEUED', releaseCount: 1 });
+    expect(core.report(session, first)).toBe('');
+    expect(core.row('t')).toMatchObject({ state: 'SUCCEEDED', releaseCount: 0 });
+    const other = core.hello('v');
+    core.submit('u');
+    const second = core.ref('u');
+    core.frame(other, { notStarted: [second] });
+    expect(core.row('u')).toMatchObject({ state: 'RUNNING', attempt: 2 });
+    expect(core.report(other, second)).toBe('STALE_ATTEMPT');
+  });
+
   it('does not keep a lost attempt in its welcome', () => {
     const core = lost();
     const ref = core.ref('t');
