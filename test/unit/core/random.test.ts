@@ -20,7 +20,15 @@ class Monkey {
   constructor(seed: number) {
     this.draw = seededRandom(seed);
     const balancing = seed % 2 === 0 ? 'least-loaded' : 'round-robin';
-    const small = { maxOpenTasks: 60, maxWorkers: 9, maxHistory: 4, maxIdleClasses: 2, maxAssignmentsPerStep: 8 };
+    const small = {
+      maxOpenTasks: 60,
+      maxWorkers: 9,
+      maxHistory: 4,
+      maxIdleClasses: 2,
+      maxAssignmentsPerStep: 8,
+      leaseMs: 3_000,
+      stuckGraceMs: 100,
+    };
     this.core = new CoreDriver({ ...small, balancing }, seed);
   }
 
@@ -59,7 +67,7 @@ class Monkey {
       type: this.oneOf(TYPES) ?? 'work',
       priority: this.below(3) * 10,
       requiredLabels: this.chance(0.2) ? { zone: 'a' } : {},
-      timeoutMs: 1 + this.below(20_000),
+      timeoutMs: 1 + this.below(3_000),
       deadlineWallMs: this.chance(0.2) ? wallMs + this.below(60_000) : null,
       runTimeWallMs: this.chance(0.2) ? wallMs + this.below(10_000) : null,
       retry: { maxAttempts: 1 + this.below(4), initialBackoffMs: this.below(500) },
@@ -125,7 +133,7 @@ class Monkey {
 
   act(): void {
     const inputs = Array.from({ length: this.below(6) }, () => this.input()).filter((input) => input !== undefined);
-    if (this.chance(0.02)) this.core.restart(15_000, this.chance(0.5));
+    if (this.chance(0.02)) this.core.restart(3_000, this.chance(0.5));
     else if (this.chance(0.05)) this.core.step({ kind: 'listening' });
     if (this.chance(0.05)) this.core.wallMs += (this.draw() - 0.5) * 7_200_000;
     this.core.wallMs = Math.round(this.core.wallMs);
@@ -140,7 +148,7 @@ class Monkey {
     // The wall clock has jumped by hours: every run_time and back-off is to be over.
     core.wallMs += 86_400_000;
     core.advance(60_000);
-    while (core.lastResult?.more === true) core.step();
+    core.stepUntilDone();
     const slots = 60;
     const sessions = [
       core.hello('calm', {
@@ -156,15 +164,15 @@ class Monkey {
         labels: { zone: 'a' },
       }),
     ];
-    for (let round = 0; round < 100 && core.state.tasks.size > 0; round += 1) {
-      core.monoMs += 5_000;
-      core.wallMs += 5_000;
+    for (let round = 0; round < 200 && core.state.tasks.size > 0; round += 1) {
+      core.monoMs += 3_000;
+      core.wallMs += 3_000;
       const frames = sessions.map((sessionId) => {
         const held = [...(core.state.sessions.get(sessionId)?.holds.values() ?? [])];
         return core.frameInput(sessionId, { reports: held.map(({ ref }) => reportOf(ref)) });
       });
       core.step(...frames);
-      while (core.lastResult?.more === true) core.step();
+      core.stepUntilDone();
     }
   }
 }

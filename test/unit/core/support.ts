@@ -126,6 +126,11 @@ export class CoreDriver {
     }
   }
 
+  /** Steps without inputs until no step says that there is more. */
+  stepUntilDone(): void {
+    while (this.lastResult?.more === true) this.step();
+  }
+
   /** Moves both clocks and steps. */
   advance(ms: number, ...inputs: Input[]): Output[] {
     this.monoMs += ms;
