@@ -96,7 +96,7 @@ class Monkey {
 
   private frame(): Input | undefined {
     const worker = this.oneOf(this.workers().filter(({ sessionId }) => sessionId !== null));
-    if (worker?.sessionId == null) return undefined;
+    if (worker === undefined || worker.sessionId === null) return undefined;
     const reported = this.someRefs(worker).filter(() => this.chance(0.5));
     const stray = this.anyRef();
     if (stray !== undefined && this.chance(0.3)) reported.push(stray);
@@ -113,7 +113,7 @@ class Monkey {
 
   private session(): Input | undefined {
     const worker = this.oneOf(this.workers().filter(({ sessionId }) => sessionId !== null));
-    if (worker?.sessionId == null) return undefined;
+    if (worker === undefined || worker.sessionId === null) return undefined;
     const { sessionId } = worker;
     if (this.chance(0.5)) return { kind: 'sessionEnded', sessionId };
     const sent = [...worker.holds.values()].filter(({ state }) => state === 'SENT').map(({ ref }) => ref);
