@@ -14,7 +14,7 @@ export interface CoordinatorConfig {
   readonly store: string;
   /** How often workers send a heartbeat, in milliseconds, 100 ms to 5 min. Default 5 s. */
   readonly heartbeatIntervalMs: number;
-  /** How long a silent worker keeps its attempts, in milliseconds; at least twice the heartbeat, at most 1 h. Default: three times. */
+  /** How long a silent worker keeps its attempts, in milliseconds; at least 1 s and twice the heartbeat, at most 1 h. Default: three times. */
   readonly leaseMs: number;
   /** How long a handler may take to settle after its abort, in milliseconds, 100 ms to 10 min. Default 10 s. */
   readonly stuckGraceMs: number;
@@ -52,6 +52,8 @@ type Env = Readonly<Record<string, string | undefined>>;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const MIB = 1_048_576;
+/** A worker drops a stream that leaves a frame unacknowledged for half a lease, and an acknowledgement may take 200 ms. */
+const MIN_LEASE_MS = 1_000;
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
 /** Every flag with its value's name, meaning and default; the variable is REMUDA_ and the flag's name. */
@@ -60,7 +62,11 @@ const FLAGS = {
   http: ['ADDRESS', 'where /metrics, /healthz and /readyz are served, or off', '127.0.0.1:7071'],
   store: ['STORE', 'where tasks are durable: sqlite:PATH; or memory:, which keeps nothing', 'sqlite:./remuda.db'],
   'heartbeat-interval': ['TIME', 'how often workers send a heartbeat, 100ms to 5m', '5s'],
-  lease: ['TIME', 'how long a silent worker keeps its tasks, to 1h (default: three heartbeats)', ''],
+  lease: [
+    'TIME',
+    'how long a silent worker keeps its tasks: at least 1s and two heartbeats, at most 1h (default: three heartbeats)',
+    '',
+  ],
   'stuck-grace': ['TIME', 'how long a handler may take to settle after its abort, 100ms to 10m', '10s'],
   'max-open-tasks': ['N', 'unfinished tasks, at most; 1 to 10,000,000', String(CORE_DEFAULTS.maxOpenTasks)],
   'max-payload-bytes': ['N', 'bytes of one payload or result, at most; 1,024 to 67,108,864', String(MIB)],
@@ -99,7 +105,10 @@ export function parseConfig(argv: readonly string[], env: Env): CoordinatorConfi
     http: read.text('http') === 'off' ? null : read.address('http', insecure),
     store: read.text('store'),
     heartbeatIntervalMs,
-    leaseMs: read.text('lease') === '' ? heartbeatIntervalMs * 3 : read.time('lease', heartbeatIntervalMs * 2, HOUR_MS),
+    leaseMs:
+      read.text('lease') === ''
+        ? Math.max(MIN_LEASE_MS, heartbeatIntervalMs * 3)
+        : read.time('lease', Math.max(MIN_LEASE_MS, heartbeatIntervalMs * 2), HOUR_MS),
     stuckGraceMs: read.time('stuck-grace', 100, 10 * MINUTE_MS),
     maxOpenTasks: read.integer('max-open-tasks', 1, 10_000_000),
     maxPayloadBytes: read.integer('max-payload-bytes', 1_024, 64 * MIB),

@@ -110,7 +110,7 @@ export class Coordinator {
     this.#engine.listening();
     const http = await this.#startHttp();
     this.#health.set('SERVING');
-    this.#log.info({ listen, http, store: this.#config.store, pid: process.pid, version: packageVersion() }, 'ready');
+    this.#log.info({ listen, http, store: this.#config.store, version: packageVersion() }, 'ready');
     return { listen, http };
   }
 

@@ -49,8 +49,8 @@ async function waitForClosed(before: Counts): Promise<string[]> {
 }
 
 // The first use opens them, for the whole life of the process.
-void process.stdout.writable;
-void process.stderr.writable;
+process.stdout.write('');
+process.stderr.write('');
 const before = openNow();
 
 afterAll(async () => {

@@ -1,7 +1,7 @@
 /** Real programs as child processes: started, listened to line by line, and surely ended. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
@@ -187,13 +187,18 @@ export async function endPrograms(): Promise<void> {
   await Promise.all(left.map((program) => program.exited));
 }
 
-/** True while a process of this id exists and is no zombie. */
+/** True while a process of this id runs; one that has ended and waits to be reaped by its parent does not. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
   } catch {
     return false;
+  }
+  try {
+    // The state follows the name, which is in parentheses and may hold anything.
+    return !/\) Z [^)]*$/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return process.platform !== 'linux';
   }
 }
 
