@@ -89,6 +89,8 @@ export class Engine {
   #turn: Promise<void> | null = null;
   #kicked = false;
   #more = false;
+  /** Nobody can hold an earlier coordinator's longer lease any more. */
+  #recovered = false;
   #storeRefuses: string | null = null;
   #forgetAlarm: (() => void) | null = null;
   #forgetTick: (() => void) | null = null;
@@ -146,7 +148,6 @@ export class Engine {
       this.#kick();
     });
   }
-  #recovered = false;
 
   /**
    * Appends an input of a worker's session. A quarter of the inbox is reserved for them.

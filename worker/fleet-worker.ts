@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import { hostname } from 'node:os';
 import { Worker as Thread } from 'node:worker_threads';
 import type { Logger } from 'pino';
+import { DAY_MS } from '../proto/bounds.js';
 import { Runner } from './runner.js';
 import { SessionLog } from './session-log.js';
 import type { SessionOptions } from './session-options.js';
@@ -41,7 +42,6 @@ export type WorkerEvent<N extends WorkerEventName> = N extends 'left'
 
 /** A drain's default deadline in milliseconds. */
 export const DRAIN_TIMEOUT_MS = 300_000;
-const DRAIN_TIMEOUT_MS_MAX = 86_400_000;
 const TYPES_MAX = 256;
 
 /**
@@ -144,8 +144,8 @@ export class FleetWorker {
    * left, with how it ended. Before start() and as a repeat it does nothing but bring the deadline forward.
    */
   async stop({ drainTimeoutMs = DRAIN_TIMEOUT_MS }: StopOptions = {}): Promise<SessionExit> {
-    if (!(drainTimeoutMs >= 0 && drainTimeoutMs <= DRAIN_TIMEOUT_MS_MAX)) {
-      throw new RangeError(`stop(): drainTimeoutMs is ${drainTimeoutMs}; it must be from 0 to ${DRAIN_TIMEOUT_MS_MAX}`);
+    if (!(drainTimeoutMs >= 0 && drainTimeoutMs <= DAY_MS)) {
+      throw new RangeError(`stop(): drainTimeoutMs is ${drainTimeoutMs}; it must be from 0 to ${DAY_MS}`);
     }
     if (this.thread === undefined) this.end({ code: 0, message: 'it had not been started' });
     else this.post({ t: 'leave', drainTimeoutMs }, []);

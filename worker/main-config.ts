@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from 'commander';
 import ms from 'ms';
+import { DAY_MS, MAX_SLOTS } from '../proto/bounds.js';
 import { handlersName } from './handlers-file.js';
 import { DRAIN_TIMEOUT_MS } from './fleet-worker.js';
 import { SUPERVISION_ENV } from './supervision.js';
@@ -13,7 +14,6 @@ import {
   parseReplaces,
   workerIdFault,
 } from './worker-options.js';
-import { SLOTS_MAX } from './task-handler.js';
 
 /** What `remuda-worker` was told, validated. */
 export interface MainConfig {
@@ -51,7 +51,6 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 const DEFAULT_ADDRESS = '127.0.0.1:7070';
 const PROCESSES_MAX = 1_000;
-const DRAIN_MS_MAX = 86_400_000;
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 
 const EXAMPLE = `
@@ -96,7 +95,7 @@ export function parseMainConfig(argv: readonly string[], env: Env): MainConfig {
   fault(addressFault(address));
   const workerId = read(flags.workerId, 'REMUDA_WORKER_ID');
   if (workerId !== undefined) fault(workerIdFault(workerId));
-  const slots = integer('--slots', read(flags.slots, 'REMUDA_SLOTS'), 1, SLOTS_MAX) ?? 1;
+  const slots = integer('--slots', read(flags.slots, 'REMUDA_SLOTS'), 1, MAX_SLOTS) ?? 1;
   const prefetch = integer('--prefetch', read(flags.prefetch, 'REMUDA_PREFETCH'), 0, 1_000) ?? 0;
   const processes = integer('--processes', read(flags.processes, 'REMUDA_PROCESSES'), 1, PROCESSES_MAX);
   const labels = parseLabels(flags.label ?? (env.REMUDA_LABEL ?? '').split(',').filter((text) => text !== ''), faults);
@@ -222,7 +221,7 @@ function parseDrainTimeout(text: string | undefined, faults: string[]): number {
   if (text === undefined) return DRAIN_TIMEOUT_MS;
   // A bare number is refused: nobody could tell seconds from milliseconds.
   const value = /^\d+(\.\d+)?\s*[a-z]+$/i.test(text) ? ms(text as ms.StringValue) : undefined;
-  if (value !== undefined && value >= 0 && value <= DRAIN_MS_MAX) return value;
+  if (value !== undefined && value >= 0 && value <= DAY_MS) return value;
   faults.push(`--drain-timeout is "${text}"; it must be a time with its unit from 0s to 24h, for instance 90s or 5m`);
   return DRAIN_TIMEOUT_MS;
 }

@@ -1,9 +1,7 @@
+import { MAX_UNSENT_REPORTS } from '../proto/bounds.js';
 import type { AttemptRef, Report } from '../proto/gen/remuda/v1/worker_service_pb.js';
 import { attemptKey } from './attempt-book.js';
 import type { AttemptKey } from './thread-messages.js';
-
-/** The most reports that wait for their acknowledgement; also the bound of Hello.unsent_reports. */
-export const REPORTS_MAX = 4_096;
 
 interface Entry {
   readonly report: Report;
@@ -27,7 +25,7 @@ export class ReportOutbox {
 
   /** True if this many attempts more can be reported without passing the bound. */
   hasRoomFor(attempts: number): boolean {
-    return this.entries.size + attempts < REPORTS_MAX;
+    return this.entries.size + attempts < MAX_UNSENT_REPORTS;
   }
 
   has(key: AttemptKey): boolean {

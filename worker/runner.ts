@@ -1,12 +1,10 @@
 import type { Logger } from 'pino';
+import { MAX_PROGRESS_BYTES } from '../proto/bounds.js';
 import { isJson, JSON_CONTENT_TYPE, type PayloadContent } from '../proto/payload.js';
 import { encodeContent, encodeResult, isContentFault } from './json-result.js';
 import { TaskAbortedError, type AbortCause, type RegisteredHandler, type TaskContext } from './task-handler.js';
 import type { AttemptKey, FromMain, RunMessage, Settlement } from './thread-messages.js';
 import { describeThrown, failureInfo } from './thrown.js';
-
-/** Bound of one progress message in bytes. */
-export const PROGRESS_BYTES_MAX = 65_536;
 
 /** What a runner needs. */
 export interface RunnerOptions {
@@ -131,7 +129,7 @@ export class Runner {
   }
 
   private progress(entry: Running, value: unknown): void {
-    const encoded = encodeContent('progress', value, PROGRESS_BYTES_MAX);
+    const encoded = encodeContent('progress', value, MAX_PROGRESS_BYTES);
     if (isContentFault(encoded)) {
       if (encoded.reason === 'RESULT_TOO_LARGE') throw new RangeError(encoded.message);
       throw new TypeError(encoded.message);

@@ -14,9 +14,6 @@ export const SUPERVISION_ENV = {
   supervisorFd: 'REMUDA_SUPERVISOR_FD',
 } as const;
 
-/** The most dead incarnations that a successor names. */
-export const REPLACES_MAX = 64;
-
 /** What the supervisor says. */
 export interface SupervisorMessage {
   /** Leave: how long what runs may take to finish, in milliseconds. */

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
+import { MAX_REPLACES } from '../proto/bounds.js';
 import { Backoff } from './backoff.js';
 import { EXIT_RECYCLE, EXIT_REFUSED, EXIT_SUPERSEDED } from './session-effects.js';
 import { CHILD_FD, SupervisedChild, type ChildCommand, type ChildEnd, type ChildOutput } from './supervised-child.js';
-import { REPLACES_MAX, SUPERVISION_ENV } from './supervision.js';
+import { SUPERVISION_ENV } from './supervision.js';
 
 /** What a supervisor needs. */
 export interface SupervisorOptions {
@@ -155,7 +156,7 @@ export class Supervisor {
   private onEnd(place: Place, end: ChildEnd): void {
     if (place.state.t !== 'Running') return;
     const { incarnation, startedMs } = place.state;
-    if (end.pid !== undefined) place.replaces = [...place.replaces, incarnation].slice(-REPLACES_MAX);
+    if (end.pid !== undefined) place.replaces = [...place.replaces, incarnation].slice(-MAX_REPLACES);
     const kind = this.judge(end);
     const restartInMs = kind === 'drained' || kind === 'final' ? undefined : this.restartDelay(place, kind, startedMs);
     this.options.onEvent({ name: 'child-ended', index: place.index, end, kind, restartInMs });

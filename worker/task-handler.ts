@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { DAY_MS, MAX_SLOTS, TASK_TYPE_PATTERN } from '../proto/bounds.js';
 
 /** Why a handler's signal was aborted. */
 export type AbortCause =
@@ -94,16 +95,9 @@ export interface RegisteredHandler {
   readonly slots: number;
 }
 
-const TYPE = /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,126}$/;
-
-/** The longest time-out of an attempt: 24 h. */
-export const TIMEOUT_MS_MAX = 86_400_000;
-/** The most slots of a worker. */
-export const SLOTS_MAX = 1_000;
-
 /** What is wrong with a task type; undefined if nothing. */
 export function typeFault(type: unknown): string | undefined {
-  if (typeof type === 'string' && TYPE.test(type)) return undefined;
+  if (typeof type === 'string' && TASK_TYPE_PATTERN.test(type)) return undefined;
   const given = typeof type === 'string' ? JSON.stringify(type.slice(0, 200)) : `a ${typeof type}`;
   return `${given} is no task type: 1 to 127 characters of A-Z a-z 0-9 . _ : / -, beginning with a letter or digit`;
 }
@@ -130,8 +124,8 @@ export function parseHandler(type: unknown, handler: unknown, faults: string[]):
     if (key === 'run' || key === 'timeout' || key === 'slots') continue;
     faults.push(`the handler of ${name} has an unknown key ${JSON.stringify(key)}; known are run, timeout and slots`);
   }
-  checkInteger(`timeout of ${name}`, timeout, TIMEOUT_MS_MAX, 'milliseconds', faults);
-  checkInteger(`slots of ${name}`, slots, SLOTS_MAX, 'tasks at once', faults);
+  checkInteger(`timeout of ${name}`, timeout, DAY_MS, 'milliseconds', faults);
+  checkInteger(`slots of ${name}`, slots, MAX_SLOTS, 'tasks at once', faults);
   if (faults.length > before) return undefined;
   return {
     type: String(type),

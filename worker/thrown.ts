@@ -1,4 +1,5 @@
 import { inspect } from 'node:util';
+import { FAILURE_REASON_PATTERN, MAX_FAILURE_MESSAGE_BYTES, MAX_FAILURE_STACK_BYTES } from '../proto/bounds.js';
 
 /** A failure in the form of remuda.v1.Failure. */
 export interface FailureInfo {
@@ -11,14 +12,16 @@ export interface FailureInfo {
   readonly nonRetryable: boolean;
 }
 
-const REASON = /^[A-Z][A-Z0-9_]{0,62}$/;
-const MESSAGE_BYTES_MAX = 4_096;
-const STACK_BYTES_MAX = 8_192;
 const CAUSES_MAX = 5;
 
 /** A failure with its texts cut to their bounds. */
 export function failureInfo(reason: string, message: string, nonRetryable: boolean, stack = ''): FailureInfo {
-  return { reason, message: cut(message, MESSAGE_BYTES_MAX), stack: cut(stack, STACK_BYTES_MAX), nonRetryable };
+  return {
+    reason,
+    message: cut(message, MAX_FAILURE_MESSAGE_BYTES),
+    stack: cut(stack, MAX_FAILURE_STACK_BYTES),
+    nonRetryable,
+  };
 }
 
 /**
@@ -67,7 +70,7 @@ function stackOf(error: ErrorLike): string {
 
 function reasonOf(thrown: unknown): string {
   const reason = typeof thrown === 'object' && thrown !== null ? (thrown as { reason?: unknown }).reason : undefined;
-  return typeof reason === 'string' && REASON.test(reason) ? reason : 'HANDLER_ERROR';
+  return typeof reason === 'string' && FAILURE_REASON_PATTERN.test(reason) ? reason : 'HANDLER_ERROR';
 }
 
 function isFinal(thrown: unknown): boolean {

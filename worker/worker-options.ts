@@ -2,9 +2,16 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { pino, type Logger } from 'pino';
-import { REPLACES_MAX } from './supervision.js';
+import {
+  KEY_PATTERN,
+  MAX_LABEL_VALUE_CHARS,
+  MAX_REPLACES,
+  MAX_SLOTS,
+  MAX_WORKER_LABELS,
+  WORKER_ID_PATTERN,
+} from '../proto/bounds.js';
 import type { OnStuck } from './session-options.js';
-import { kindOf, SLOTS_MAX } from './task-handler.js';
+import { kindOf } from './task-handler.js';
 
 /** Options of createWorker(). */
 export interface WorkerOptions {
@@ -53,12 +60,6 @@ const DEFAULTS = {
   session: 'thread',
 } as const satisfies Partial<WorkerOptions>;
 
-const WORKER_ID = /^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,126}$/;
-const LABEL_KEY = /^[A-Za-z0-9._/-]{1,63}$/;
-const LABEL_VALUE_MAX = 63;
-const LABELS_MAX = 64;
-const PREFETCH_MAX = 1_000;
-
 /**
  * Checks options and fills in defaults.
  *
@@ -69,8 +70,8 @@ export function compileWorkerOptions(options: WorkerOptions): CompiledWorkerOpti
   const { slots = 1, prefetch = 0, labels = {}, onStuck = 'report', session, logger } = given;
   const faults = [
     addressFault(given.address),
-    integerFault('slots', slots, 1, SLOTS_MAX),
-    integerFault('prefetch', prefetch, 0, PREFETCH_MAX),
+    integerFault('slots', slots, 1, MAX_SLOTS),
+    integerFault('prefetch', prefetch, 0, MAX_SLOTS),
     given.workerId === undefined ? undefined : workerIdFault(given.workerId),
     ...labelFaults(labels),
     onStuck === 'exit' || onStuck === 'report'
@@ -119,7 +120,7 @@ export function isIncarnation(text: string): boolean {
 
 /** Incarnations out of a comma-separated list; what is none, and all beyond the bound, is left out. */
 export function parseReplaces(text: string): string[] {
-  return text.split(',').filter(isIncarnation).slice(-REPLACES_MAX);
+  return text.split(',').filter(isIncarnation).slice(-MAX_REPLACES);
 }
 
 /** What is wrong with an address; undefined if nothing. */
@@ -145,7 +146,7 @@ export function normalAddress(address: string): string {
 
 /** What is wrong with a worker_id; undefined if nothing. */
 export function workerIdFault(workerId: unknown): string | undefined {
-  if (typeof workerId === 'string' && WORKER_ID.test(workerId)) return undefined;
+  if (typeof workerId === 'string' && WORKER_ID_PATTERN.test(workerId)) return undefined;
   return `worker_id is ${show(workerId)}; it must be 1 to 127 characters of A-Z a-z 0-9 . _ : / @ -, beginning with a letter or digit`;
 }
 
@@ -157,13 +158,14 @@ export function labelFaults(labels: unknown): string[] {
   const entries = Object.entries(labels);
   const faults = entries.flatMap(([key, value]) => {
     const found: string[] = [];
-    if (!LABEL_KEY.test(key)) found.push(`label key ${show(key)} must be 1 to 63 characters of A-Z a-z 0-9 . _ / -`);
+    if (!KEY_PATTERN.test(key)) found.push(`label key ${show(key)} must be 1 to 63 characters of A-Z a-z 0-9 . _ / -`);
     if (typeof value !== 'string') found.push(`label ${show(key)} is ${kindOf(value)}; it must be a string`);
-    else if (value.length > LABEL_VALUE_MAX)
+    else if (value.length > MAX_LABEL_VALUE_CHARS)
       found.push(`label ${show(key)} has ${value.length} characters; the bound is 63`);
     return found;
   });
-  if (entries.length > LABELS_MAX) faults.push(`there are ${entries.length} labels; the bound is ${LABELS_MAX}`);
+  if (entries.length > MAX_WORKER_LABELS)
+    faults.push(`there are ${entries.length} labels; the bound is ${MAX_WORKER_LABELS}`);
   return faults;
 }
 

@@ -59,7 +59,7 @@ function stateMessage(worker: WorkerRecord, now: Now): string {
         ? `held attempts when the coordinator restarted and has not come back; waited for ${leaseLeftMs} ms more`
         : `its stream has ended; what it holds is kept for ${leaseLeftMs} ms more`;
     case 'SUSPECT':
-      return 'frames to it are unacknowledged for more than 3 s; it gets nothing new';
+      return 'it does not acknowledge what it is sent, or reads more slowly than it is sent; it gets nothing new';
     case 'DRAINING':
       return `finishing ${worker.holds.size} attempt(s), then it leaves`;
     case 'READY':

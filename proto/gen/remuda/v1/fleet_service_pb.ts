@@ -465,7 +465,7 @@ export type WorkerCounts = Message<"remuda.v1.WorkerCounts"> & {
   readyCount: number;
 
   /**
-   * Connected, but frames to it are unacknowledged.
+   * Connected, but it does not acknowledge, or read, what it is sent.
    *
    * @generated from field: int32 suspect_count = 2;
    */
@@ -626,7 +626,8 @@ export enum WorkerState {
   READY = 1,
 
   /**
-   * Connected, but frames to it have been unacknowledged for 3 s: it gets nothing new.
+   * Connected, but frames to it have been unacknowledged for 3 s, or it reads more slowly than it is sent: it gets nothing
+   * new.
    *
    * @generated from enum value: WORKER_STATE_SUSPECT = 2;
    */

@@ -38,7 +38,9 @@ export type Payload = Message<"remuda.v1.Payload"> & {
    */
   body: {
     /**
-     * Raw bytes; for `application/json` the UTF-8 text of one JSON value. SDKs send this: it is the fast form.
+     * Raw bytes; for `application/json` the UTF-8 text of one JSON value. SDKs send this: it is the fast form. Text that is
+     * no JSON is refused when it is submitted (PAYLOAD_NOT_JSON), over 64 KiB when its worker reads it (a failure that no
+     * retry follows).
      *
      * @generated from field: bytes data = 2;
      */

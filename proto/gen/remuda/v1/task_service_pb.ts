@@ -341,8 +341,8 @@ export const TaskService: GenService<{
   /**
    * SubmitTask puts one task in the queue; the answer comes when it is durable.
    *
-   * Errors: INVALID_ARGUMENT / INVALID_TASK (a field is out of range) or PAYLOAD_TOO_LARGE; ALREADY_EXISTS /
-   * TASK_ID_TAKEN (the same task_id with other content); RESOURCE_EXHAUSTED / QUEUE_FULL or INBOX_FULL; UNAVAILABLE /
+   * Errors: INVALID_ARGUMENT / INVALID_TASK (a field is out of range), PAYLOAD_TOO_LARGE or PAYLOAD_NOT_JSON;
+   * ALREADY_EXISTS / TASK_ID_TAKEN (the same task_id with other content); RESOURCE_EXHAUSTED / QUEUE_FULL or INBOX_FULL; UNAVAILABLE /
    * STORE_UNAVAILABLE or COORDINATOR_STOPPING.
    *
    * @generated from rpc remuda.v1.TaskService.SubmitTask
@@ -369,9 +369,10 @@ export const TaskService: GenService<{
    * RunTask submits one task and answers when it has ended, in whichever state: a task that did not succeed is an answer,
    * not an error of the call. The task_id comes at once in the initial metadata `remuda-task-id`.
    *
-   * The call's gRPC deadline becomes the task's deadline if it has none. A call that is cancelled or cut cancels the task,
-   * unless on_abandon is KEEP. A coordinator that stops or dies abandons nothing: call again with the same task_id, or
-   * GetTask. Errors: as SubmitTask.
+   * The call's gRPC deadline becomes the task's deadline if it has none. A call that is cancelled or cut cancels the task.
+   * With on_abandon KEEP neither is so: the deadline bounds the waiting alone, and the task goes on. A coordinator that
+   * stops or dies abandons nothing: call again with the same task_id, or GetTask. Errors: as SubmitTask; INVALID_ARGUMENT /
+   * INVALID_TASK for an unknown on_abandon; RESOURCE_EXHAUSTED / TOO_MANY_CALLS beyond 65,536 calls that wait.
    *
    * @generated from rpc remuda.v1.TaskService.RunTask
    */
