@@ -1,0 +1,15 @@
+import type { Command } from 'commander';
+import { DEFAULT_ADDRESS } from '../address.js';
+import { RpcChannel } from '../rpc.js';
+
+/** The coordinator's address: --address before REMUDA_ADDRESS before the default. */
+export function addressOf(command: Command, env: NodeJS.ProcessEnv): string {
+  const { address } = command.optsWithGlobals<{ readonly address?: string }>();
+  return address ?? (env['REMUDA_ADDRESS'] || DEFAULT_ADDRESS);
+}
+
+/** Runs something with a connection to the coordinator, and closes it. */
+export async function withChannel<T>(address: string, work: (channel: RpcChannel) => Promise<T>): Promise<T> {
+  using channel = new RpcChannel(address);
+  return await work(channel);
+}

@@ -1,0 +1,34 @@
+#!/usr/bin/env node
+/** The program `remuda`: arguments and variables in, exit status out. */
+import type { CliContext } from './cli-context.js';
+import { runProgram } from './program.js';
+import { processTerminal } from './terminal.js';
+
+// A reader that has seen enough (`remuda workers | head -1`) is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
+
+const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+const context: CliContext = {
+  env: process.env,
+  // A getter: touching stdin opens it.
+  get stdin() {
+    return process.stdin;
+  },
+  terminal: processTerminal(process),
+  onInterrupt: (listener) => {
+    process.on('SIGINT', listener);
+    return () => process.off('SIGINT', listener);
+  },
+  onStop: (listener) => {
+    for (const signal of STOP_SIGNALS) process.on(signal, listener);
+    return () => STOP_SIGNALS.forEach((signal) => process.off(signal, listener));
+  },
+  exitCode: 0,
+};
+
+// Not process.exit: what was written to a pipe must leave first.
+process.exitCode = await runProgram(process.argv.slice(2), context);

@@ -1,0 +1,42 @@
+import { styleText } from 'node:util';
+
+type Style = 'bold' | 'dim' | 'red' | 'yellow' | 'green' | 'cyan';
+
+/** Where a command writes: results to stdout, everything about them to stderr. */
+export interface Terminal {
+  /** True if a person looks at stdout. */
+  readonly isInteractive: boolean;
+  /** How wide stdout is, in columns; undefined if it is no terminal. */
+  readonly columns: number | undefined;
+  /** Writes to stdout. */
+  out(text: string | Uint8Array): void;
+  /** Writes a line to stderr. */
+  note(text: string): void;
+  /** Text for stdout, coloured if stdout is a terminal. */
+  outStyle(style: Style, text: string): string;
+  /** Text for stderr, coloured if stderr is a terminal. */
+  noteStyle(style: Style, text: string): string;
+}
+
+/** The process's own streams. NO_COLOR (any value) switches colours off. */
+export function processTerminal({ stdout, stderr, env }: NodeJS.Process): Terminal {
+  const plain = (env['NO_COLOR'] ?? '') !== '' || env['TERM'] === 'dumb';
+  const styler = (stream: NodeJS.WriteStream) => (style: Style, text: string) =>
+    stream.isTTY && !plain ? styleText(style, text) : text;
+  return {
+    isInteractive: stdout.isTTY,
+    columns: stdout.isTTY ? stdout.columns : undefined,
+    out: (text) => void stdout.write(text),
+    note: (text) => void stderr.write(`${text}\n`),
+    outStyle: styler(stdout),
+    noteStyle: styler(stderr),
+  };
+}
+
+/** Text of a peer, without what would steer the terminal. Line ends and tabs stay. */
+export function printable(text: string): string {
+  // eslint-disable-next-line no-control-regex -- control characters are what it is about
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, (character) => {
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  });
+}

@@ -1,0 +1,147 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { status as Code } from '@grpc/grpc-js';
+import ms from 'ms';
+import { FleetError } from '../../proto/fleet-error.js';
+import { PayloadView } from '../../proto/gen/remuda/v1/payload_pb.js';
+import { TaskState, type Task } from '../../proto/gen/remuda/v1/task_pb.js';
+import { OnAbandon, TaskService, type SubmitTaskRequestSchema } from '../../proto/gen/remuda/v1/task_service_pb.js';
+import type { RpcChannel } from '../rpc.js';
+import type { CliContext } from './cli-context.js';
+import { enumName } from './enum-name.js';
+import { EXIT } from './exit-status.js';
+import { failedTaskText, hasEnded, payloadBytes } from './task-text.js';
+import { printable } from './terminal.js';
+
+/** What goes to the coordinator, with an id of its own, so that it can be sent again. */
+export type TaskRequest = MessageInitShape<typeof SubmitTaskRequestSchema> & { readonly taskId: string };
+
+/** What to wait for, and for how long. */
+export interface WaitRequest {
+  readonly channel: RpcChannel;
+  readonly task: TaskRequest;
+  /** Undefined: until the task has ended. */
+  readonly waitTimeoutMs: number | undefined;
+  readonly context: CliContext;
+}
+
+/** A task that takes longer than this may be waiting for a worker that does not exist: time to look. */
+const LOOK_MS = 1_000;
+/** How long a coordinator that answered before may be away before waiting ends. A restart takes less. */
+const AWAY_MS = 30_000;
+const RETRY_INITIAL_MS = 200;
+const RETRY_MAX_MS = 2_000;
+
+/**
+ * Runs a task and prints its result. Who stops waiting, by Ctrl-C or --wait-timeout, does not stop the task. Fulfilled with the
+ * exit status.
+ *
+ * @throws FleetError as RunTask, or if the coordinator is away for 30 s
+ */
+export async function waitForTask(request: WaitRequest): Promise<number> {
+  const { task, waitTimeoutMs, context } = request;
+  const { terminal } = context;
+  const stop = new AbortController();
+  const timer = waitTimeoutMs === undefined ? undefined : setTimeout(() => stop.abort('timed out'), waitTimeoutMs);
+  const offInterrupt = context.onInterrupt(() => stop.abort('interrupted'));
+  try {
+    const ended = await runUntilEnd(request, stop.signal);
+    if (ended.state === TaskState.SUCCEEDED) {
+      terminal.out(payloadBytes(ended.result));
+      return EXIT.done;
+    }
+    terminal.note(terminal.noteStyle('red', failedTaskText(ended)));
+    return EXIT.failed;
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+    const later = `remuda get ${task.taskId}`;
+    if (stop.signal.reason === 'interrupted') {
+      terminal.note(`no longer waiting for task ${task.taskId}, which goes on; see it with: ${later}`);
+      return EXIT.interrupted;
+    }
+    const where = await whereItStands(request);
+    terminal.note(
+      `task ${task.taskId} has not ended within ${ms(waitTimeoutMs ?? 0)}${where}; it goes on, see it with: ${later}`,
+    );
+    return EXIT.timedOut;
+  } finally {
+    clearTimeout(timer);
+    offInterrupt();
+  }
+}
+
+/** The ended task. A coordinator that goes away in mid-wait is asked again: the id makes the repeat the same task. */
+async function runUntilEnd(request: WaitRequest, signal: AbortSignal): Promise<Task> {
+  const { channel, task, context } = request;
+  let accepted = false;
+  let awaySinceMs: number | undefined;
+  let backoffMs = RETRY_INITIAL_MS;
+  for (;;) {
+    const done = new AbortController();
+    const onMetadata = () => {
+      if (!accepted) void lookAfterAWhile(request, AbortSignal.any([signal, done.signal]));
+      accepted = true;
+      awaySinceMs = undefined;
+      backoffMs = RETRY_INITIAL_MS;
+    };
+    try {
+      const { task: ended } = await channel.call(
+        TaskService.method.runTask,
+        { task, onAbandon: OnAbandon.KEEP, payloadView: PayloadView.DATA },
+        // No gRPC deadline: it would become the task's own.
+        { timeoutMs: null, signal, onMetadata },
+      );
+      if (ended === undefined || !hasEnded(ended.state)) throw unfinished(task.taskId);
+      return ended;
+    } catch (error) {
+      const { code } = FleetError.from(error);
+      awaySinceMs ??= performance.now();
+      if (!accepted || signal.aborted || code !== Code.UNAVAILABLE) throw error;
+      if (performance.now() - awaySinceMs > AWAY_MS) throw error;
+      if (backoffMs === RETRY_INITIAL_MS) {
+        context.terminal.note(`the coordinator went away; waiting for it to come back (task ${task.taskId} is kept)`);
+      }
+      await delay(backoffMs, undefined, { signal });
+      backoffMs = Math.min(2 * backoffMs, RETRY_MAX_MS);
+    } finally {
+      done.abort();
+    }
+  }
+}
+
+/** RunTask answers with the end alone; this says why nothing happens meanwhile. */
+async function lookAfterAWhile(request: WaitRequest, signal: AbortSignal): Promise<void> {
+  const { channel, task, context } = request;
+  try {
+    await delay(LOOK_MS, undefined, { signal });
+    const view = { taskId: task.taskId, payloadView: PayloadView.NONE };
+    const { task: found } = await channel.call(TaskService.method.getTask, view, { signal });
+    const message = found?.waiting?.message ?? '';
+    if (message !== '' && !signal.aborted) {
+      context.terminal.note(context.terminal.noteStyle('yellow', `waiting: ${printable(message)}`));
+    }
+  } catch {
+    // A courtesy: the wait itself says what went wrong.
+  }
+}
+
+/** For the message after --wait-timeout: where the task stands, if the coordinator says so soon. */
+async function whereItStands({ channel, task }: WaitRequest): Promise<string> {
+  try {
+    const view = { taskId: task.taskId, payloadView: PayloadView.NONE };
+    const { task: found } = await channel.call(TaskService.method.getTask, view, { timeoutMs: 2_000 });
+    if (found === undefined) return '';
+    const why = found.waiting?.message ?? '';
+    return ` (${enumName(TaskState, found.state)}${why === '' ? '' : `: ${printable(why)}`})`;
+  } catch (error) {
+    return ` (and ${printable(FleetError.from(error).message)})`;
+  }
+}
+
+function unfinished(taskId: string): FleetError {
+  return new FleetError(
+    Code.INTERNAL,
+    'NO_ENDED_TASK',
+    `the coordinator answered before task ${taskId} had ended, which is a bug; see it with: remuda get ${taskId}`,
+  );
+}

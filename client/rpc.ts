@@ -1,0 +1,189 @@
+import { create, type DescMethodUnary, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf';
+import {
+  Client,
+  connectivityState,
+  credentials,
+  Metadata,
+  status as Code,
+  type ChannelOptions,
+  type ClientUnaryCall,
+  type ServiceError,
+} from '@grpc/grpc-js';
+import { FleetError } from '../proto/fleet-error.js';
+import { methodDefinition } from '../proto/service-definition.js';
+import { parseAddress } from './address.js';
+
+/** The default bound of one payload, in bytes. */
+export const MAX_PAYLOAD_BYTES = 1_048_576;
+/** Room for everything but the payload in a message, in bytes. */
+const MESSAGE_MARGIN_BYTES = 1_048_576;
+/**
+ * An answer holds a task's payload and its result. Requests are left to the coordinator, whose refusal names its own bound.
+ */
+const RECEIVE_BYTES_MAX = 2 * MAX_PAYLOAD_BYTES + MESSAGE_MARGIN_BYTES;
+
+/** Reason of an error about an address where nobody answers. */
+export const COORDINATOR_UNREACHABLE = 'COORDINATOR_UNREACHABLE';
+/** Reason of an error about a connection that broke after the coordinator had begun to answer. */
+export const CONNECTION_LOST = 'CONNECTION_LOST';
+
+/** Terms of a channel. */
+export interface RpcChannelOptions {
+  /** How long a connection attempt may take, in milliseconds. Default 5,000. */
+  readonly connectTimeoutMs?: number;
+}
+
+/** Terms of one call. */
+export interface RpcCallOptions {
+  /** How long the answer may take, in milliseconds. `null`: as long as it takes, and no gRPC deadline. Default 10,000. */
+  readonly timeoutMs?: number | null;
+  /** Cancels the call. */
+  readonly signal?: AbortSignal;
+  /** Told the initial metadata, which may come long before the answer. */
+  readonly onMetadata?: (metadata: Metadata) => void;
+}
+
+const CONNECT_TIMEOUT_MS = 5_000;
+const CALL_TIMEOUT_MS = 10_000;
+
+/** One connection to a coordinator, for unary calls. It dials at the first call. */
+export class RpcChannel implements Disposable {
+  readonly #client: Client;
+  readonly #connectTimeoutMs: number;
+
+  /**
+   * @param address HOST:PORT or unix:PATH
+   * @throws FleetError INVALID_ARGUMENT / INVALID_ADDRESS
+   */
+  constructor(
+    readonly address: string,
+    options: RpcChannelOptions = {},
+  ) {
+    const target = parseAddress(address);
+    this.#connectTimeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
+    this.#client = new Client(target, credentials.createInsecure(), channelOptions(target));
+  }
+
+  /**
+   * Calls a unary method. Nothing is repeated.
+   *
+   * @throws FleetError as the method's comment says; UNAVAILABLE / COORDINATOR_UNREACHABLE if nobody answers at the address,
+   *   / CONNECTION_LOST if the connection broke in mid-call; DEADLINE_EXCEEDED; CANCELLED if `signal` was aborted
+   */
+  async call<M extends DescMethodUnary>(
+    method: M,
+    request: MessageInitShape<M['input']>,
+    options: RpcCallOptions = {},
+  ): Promise<MessageShape<M['output']>> {
+    const timeoutMs = options.timeoutMs === undefined ? CALL_TIMEOUT_MS : options.timeoutMs;
+    const deadlineMs = timeoutMs === null ? null : Date.now() + timeoutMs;
+    await this.#connected(options.signal);
+    try {
+      return await this.#unary(method, request, deadlineMs, options);
+    } catch (error) {
+      throw this.#explain(FleetError.from(error), timeoutMs);
+    }
+  }
+
+  /** Ends the connection; calls under way fail. A repeat does nothing. */
+  close(): void {
+    this.#client.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #unary<M extends DescMethodUnary>(
+    method: M,
+    request: MessageInitShape<M['input']>,
+    deadlineMs: number | null,
+    { signal, onMetadata }: RpcCallOptions,
+  ): Promise<MessageShape<M['output']>> {
+    const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted === true) {
+        reject(cancelled(path));
+        return;
+      }
+      const cancel = () => call.cancel();
+      const call: ClientUnaryCall = this.#client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        create(method.input, request) as MessageShape<M['input']>,
+        new Metadata(),
+        deadlineMs === null ? {} : { deadline: deadlineMs },
+        (error: ServiceError | null, value?: MessageShape<M['output']>) => {
+          signal?.removeEventListener('abort', cancel);
+          if (error !== null || value === undefined) reject(error ?? new Error(`${path}: no answer`));
+          else resolve(value);
+        },
+      );
+      signal?.addEventListener('abort', cancel, { once: true });
+      if (onMetadata !== undefined) call.once('metadata', onMetadata);
+    });
+  }
+
+  /**
+   * Waits for the end of a connection attempt, good or bad: after a bad one the call itself fails at once and says why. Without
+   * this, a call to a host that swallows packets would wait for the channel's own 20 s, or for ever.
+   */
+  async #connected(signal: AbortSignal | undefined): Promise<void> {
+    const channel = this.#client.getChannel();
+    const deadlineMs = Date.now() + this.#connectTimeoutMs;
+    for (;;) {
+      if (signal?.aborted === true) throw cancelled(this.address);
+      const state = channel.getConnectivityState(true);
+      if (state !== connectivityState.IDLE && state !== connectivityState.CONNECTING) return;
+      const changed = await new Promise<boolean>((resolve) => {
+        channel.watchConnectivityState(state, deadlineMs, (error) => resolve(error === undefined));
+      });
+      if (!changed) throw this.#unreachable(`no connection within ${this.#connectTimeoutMs} ms`);
+    }
+  }
+
+  #explain(error: FleetError, timeoutMs: number | null): FleetError {
+    if (error.reason !== '') return error;
+    if (error.code === Code.DEADLINE_EXCEEDED) {
+      const message = `the coordinator at ${this.address} did not answer within ${timeoutMs ?? 0} ms; look at its log, or try again`;
+      return new FleetError(error.code, '', message, { cause: error });
+    }
+    if (error.code !== Code.UNAVAILABLE) return error;
+    const why = error.message
+      .replace(/^No connection established\. Last error: /, '')
+      .split(/\.? Resolution note: /, 1)[0];
+    if (/^Connection dropped|ECONNRESET|GOAWAY|session/i.test(error.message)) {
+      const message = `the connection to the coordinator at ${this.address} was lost (${why ?? ''}); it may have stopped: try again`;
+      return new FleetError(error.code, CONNECTION_LOST, message, { cause: error });
+    }
+    return this.#unreachable(why ?? '', error);
+  }
+
+  #unreachable(why: string, cause?: FleetError): FleetError {
+    const { address } = this;
+    const message =
+      `no coordinator answers at ${address} (${why}); start one with \`npm start\` in the repository, or ` +
+      `\`remuda-coordinator --listen ${address}\`, or name another with --address or REMUDA_ADDRESS`;
+    return new FleetError(Code.UNAVAILABLE, COORDINATOR_UNREACHABLE, message, { metadata: { address }, cause });
+  }
+}
+
+function cancelled(what: string): FleetError {
+  return new FleetError(Code.CANCELLED, '', `${what}: cancelled by the caller before it was sent`);
+}
+
+function channelOptions(target: string): ChannelOptions {
+  const common: ChannelOptions = {
+    'grpc.max_receive_message_length': RECEIVE_BYTES_MAX,
+    'grpc.max_send_message_length': -1,
+    // A channel of its own: the back-off of another one's failed dial is not waited for.
+    'grpc.use_local_subchannel_pool': 1,
+    'grpc.enable_retries': 0,
+    'grpc.service_config_disable_resolution': 1,
+    // The address is the coordinator's: a proxy of the environment is for the web.
+    'grpc.enable_http_proxy': 0,
+  };
+  if (target.startsWith('unix:')) return common;
+  return { ...common, 'grpc.keepalive_time_ms': 30_000, 'grpc.keepalive_timeout_ms': 20_000 };
+}
