@@ -9,7 +9,7 @@ import { FleetError, isFleetError, type FieldViolation } from '../../proto/fleet
 import type { Failure } from '../../proto/gen/remuda/v1/payload_pb.js';
 import { AttemptOutcome } from '../../proto/gen/remuda/v1/task_pb.js';
 import type { ConnectRequest, Heartbeat, Progress, Report } from '../../proto/gen/remuda/v1/worker_service_pb.js';
-import { payloadContent } from '../../proto/payload.js';
+import { MAX_CONTENT_TYPE_CHARS, payloadContent } from '../../proto/payload.js';
 import type { FrameInput, ReportInfo, WorkerLoad } from '../core/inputs.js';
 import type * as core from '../core/task.js';
 import { parseRef } from './parse-ref.js';
@@ -54,6 +54,7 @@ function parseReport(report: Report, field: string, maxPayloadBytes: number, fau
   const outcome = OUTCOMES[report.outcome] ?? 'FAILED';
   const ended = { ref, startDelayMs: Math.max(0, report.startDelayMs), runMs: Math.max(0, report.runMs) };
   if (outcome !== 'SUCCEEDED') return { ...ended, outcome, result: null, failure: parseFailure(report.failure) };
+  checkContentType(report.result?.contentType, `${field}.result`, faults);
   const result = resultOf(report, maxPayloadBytes);
   return 'reason' in result
     ? { ...ended, outcome: 'FAILED', result: null, failure: result }
@@ -92,6 +93,7 @@ function parseFailure(failure: Failure | undefined): core.Failure {
 
 function parseProgress(progress: Progress, field: string, faults: FieldViolation[]): FrameInput['progress'][number] {
   const ref = parseRef(progress.attempt, `${field}.attempt`, faults);
+  checkContentType(progress.data?.contentType, `${field}.data`, faults);
   const data = progressContent(progress, field, faults);
   if (data.data.byteLength > MAX_PROGRESS_BYTES) {
     const description = `has ${data.data.byteLength} bytes; at most ${MAX_PROGRESS_BYTES} are allowed`;
@@ -109,6 +111,12 @@ function progressContent(progress: Progress, field: string, faults: FieldViolati
     faults.push(...error.violations);
     return { contentType: '', data: new Uint8Array() };
   }
+}
+
+function checkContentType(contentType = '', field: string, faults: FieldViolation[]): void {
+  if (contentType.length <= MAX_CONTENT_TYPE_CHARS) return;
+  const description = `has ${contentType.length} characters; at most ${MAX_CONTENT_TYPE_CHARS} are allowed`;
+  faults.push({ field: `${field}.content_type`, description });
 }
 
 function parseLoad({ cpuMillis, rssBytes, handlerLoopLagMs }: Heartbeat): WorkerLoad {

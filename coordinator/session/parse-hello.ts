@@ -34,7 +34,7 @@ export function parseHello(hello: Hello): HelloInfo {
   faults.chars('host', hello.host, 253);
   faults.range('slots', slots, 1, MAX_SLOTS);
   faults.range('prefetch', prefetch, 0, MAX_SLOTS);
-  faults.count('running', running.length, slots + prefetch);
+  faults.count('running', running.length, Math.max(0, slots) + Math.max(0, prefetch));
   faults.count('unsent_reports', unsentReports.length, MAX_UNSENT_REPORTS);
   checkLabels(faults, labels);
   const taskTypes = parseTaskTypes(faults, hello.taskTypes, slots);

@@ -171,10 +171,7 @@ export class Session {
       const message = 'a frame before the welcome; after hello say nothing until it has come';
       throw new FleetError(Code.INVALID_ARGUMENT, 'INVALID_FRAME', message);
     }
-    if (!fresh && saysSomething(frame)) {
-      const description = 'is 0, and the frame says something; only a bare acknowledgement has seq 0';
-      throw FleetError.invalid('INVALID_FRAME', [{ field: 'seq', description }]);
-    }
+    if (!fresh && saysMoreThanHello(frame)) throw notBare();
     const content = parseFrame(frame, this.terms.maxPayloadBytes);
     this.#emit({ kind: 'frame', sessionId, atMonoMs: nowMs, held, ...content }, bytes);
   }
@@ -186,7 +183,7 @@ export class Session {
       throw new FleetError(Code.INVALID_ARGUMENT, 'FIRST_FRAME_NOT_HELLO', message);
     }
     const hello = parseHello(frame.hello);
-    this.#outbox.receive(nowMs, frame.seq, frame.ack);
+    if (!this.#outbox.receive(nowMs, frame.seq, frame.ack).fresh) throw notBare();
     this.#workerId = hello.workerId;
     this.#state = { t: 'Joining' };
     this.#emit({ kind: 'hello', sessionId: this.sessionId, atMonoMs: nowMs, hello }, bytes);
@@ -256,8 +253,9 @@ export class Session {
   }
 }
 
-function saysSomething(frame: ConnectRequest): boolean {
-  return frame.hello !== undefined || saysMoreThanHello(frame);
+function notBare(): FleetError {
+  const description = 'is 0, and the frame says something; only a bare acknowledgement has seq 0';
+  return FleetError.invalid('INVALID_FRAME', [{ field: 'seq', description }]);
 }
 
 function saysMoreThanHello(frame: ConnectRequest): boolean {
