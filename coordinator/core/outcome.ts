@@ -1,7 +1,7 @@
 /** How an attempt ends, what that is charged as, and what becomes of its task. The table is in docs/ARCHITECTURE.md. */
 import { CRASH_BUDGET, releaseDelayMs, retryDelayMs } from './retry.js';
 import type { Step, TaskRecord } from './state.js';
-import type { AttemptEntry, AttemptOutcome, Charge, Content, EndState, Failure } from './task.js';
+import type { AttemptEntry, AttemptOutcome, Charge, Content, EndState, Failure, TaskState } from './task.js';
 import type { Hold, WorkerRecord } from './worker.js';
 
 export interface AttemptEnd {
@@ -73,8 +73,23 @@ export function endAttempt(step: Step, task: TaskRecord, end: AttemptEnd): void 
   const outcome = verdict.ends ?? exhausted(task, end, verdict.charge);
   const failure = outcome?.failure ?? end.failure;
   task.history = [...task.history, entryOf(step, task, end, verdict.charge)].slice(-step.state.config.maxHistory);
-  if (outcome === null) requeue(step, task, verdict.charge);
-  else finishTask(step, task, outcome.state, failure, end.result);
+  if (outcome === null) {
+    requeue(step, task, verdict.charge);
+    tellAttemptEnd(step, task, { end, charge: verdict.charge, failure, taskState: task.state });
+  } else {
+    tellAttemptEnd(step, task, { end, charge: verdict.charge, failure, taskState: outcome.state });
+    finishTask(step, task, outcome.state, failure, end.result);
+  }
+}
+
+interface AttemptVerdict {
+  readonly end: AttemptEnd;
+  readonly charge: Charge;
+  readonly failure: Failure | null;
+  readonly taskState: TaskState;
+}
+
+function tellAttemptEnd(step: Step, task: TaskRecord, { end, charge, failure, taskState }: AttemptVerdict): void {
   step.event({
     name: 'attempt-ended',
     taskId: task.taskId,
@@ -82,8 +97,8 @@ export function endAttempt(step: Step, task: TaskRecord, end: AttemptEnd): void 
     attempt: task.attempt,
     workerId: task.workerId,
     outcome: end.outcome,
-    charge: verdict.charge,
-    taskState: task.state,
+    charge,
+    taskState,
     reason: failure?.reason ?? '',
     message: failure?.message ?? '',
     runMs: end.runMs,
