@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import ms from 'ms';
 import { CORE_DEFAULTS } from './core/config.js';
 import { isLocal, parseListenAddress, type ListenAddress } from './listen-address.js';
+import { openStore } from './store/open-store.js';
 import { packageVersion } from '../proto/package-version.js';
 
 /** What a coordinator is told, checked, defaults filled in. */
@@ -103,7 +104,7 @@ export function parseConfig(argv: readonly string[], env: Env): CoordinatorConfi
   const config: CoordinatorConfig = {
     listen: read.address('listen', insecure),
     http: read.text('http') === 'off' ? null : read.address('http', insecure),
-    store: read.text('store'),
+    store: read.store(),
     heartbeatIntervalMs,
     leaseMs:
       read.text('lease') === ''
@@ -149,6 +150,16 @@ class Reader {
       );
     }
     return address;
+  }
+
+  store(): string {
+    const spec = this.valueOf('store');
+    try {
+      openStore(spec);
+    } catch (error) {
+      this.faults.push(`--store: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    return spec;
   }
 
   integer(flag: Flag, min: number, max: number): number {

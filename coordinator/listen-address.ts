@@ -17,7 +17,7 @@ loopback.addAddress('::1', 'ipv6');
 /** Reads HOST:PORT, [IPV6]:PORT or unix:PATH; a string says why it is none. */
 export function parseListenAddress(text: string): ListenAddress | string {
   if (text.startsWith('unix:')) return parseUnix(text.slice('unix:'.length));
-  const match = /^(?:\[(?<v6>[^\]]+)\]|(?<host>[^:]+)):(?<port>\d{1,5})$/.exec(text);
+  const match = /^(?:\[(?<v6>[^\]]+)\]|(?<host>[A-Za-z0-9._-]+)):(?<port>\d{1,5})$/.exec(text);
   const host = match?.groups?.v6 ?? match?.groups?.host;
   const port = Number(match?.groups?.port);
   const fits = host !== undefined && port <= 65_535 && (match?.groups?.v6 === undefined || isIP(host) === 6);

@@ -81,7 +81,7 @@ export function parseTask(request: SubmitTaskRequest | undefined, context: Parse
   }
   if (faults.length > 0) throw invalid(faults);
   const body: TaskBody = { payload, metadata, traceparent };
-  const digest = digestOf(spec, body);
+  const digest = digestOf(spec, body, request.payload?.body.case === 'value');
   const { callDeadlineWallMs } = context;
   return {
     taskId: taskId === '' ? uuidv7() : taskId.toLowerCase(),
@@ -199,9 +199,9 @@ function spanMs(
   faults: FieldViolation[],
 ): number {
   if (span === undefined) return defaultMs;
-  const ms = Math.ceil(durationMs(span));
+  const ms = durationMs(span);
   if (ms >= 1 && ms <= maxMs) return ms;
-  faults.push({ field, description: `is ${durationMs(span)} ms; it must be 1 to ${maxMs} ms` });
+  faults.push({ field, description: `is ${ms} ms; it must be 1 to ${maxMs} ms` });
   return defaultMs;
 }
 
@@ -209,7 +209,7 @@ function wallTime(time: Timestamp | undefined, field: string, faults: FieldViola
   if (time === undefined) return null;
   const ms = timestampMs(time);
   // The range of google.protobuf.Timestamp: the years 1 to 9999. What is before 1970 can only be a mistake.
-  if (ms >= 0 && ms <= 253_402_300_799_999) return Math.ceil(ms);
+  if (ms >= 0 && ms <= 253_402_300_799_999) return ms;
   faults.push({ field, description: `is ${ms} ms since 1970; it must be between 1970 and 9999` });
   return null;
 }
@@ -251,7 +251,7 @@ function checkKey(key: string, field: string, faults: FieldViolation[]): void {
 }
 
 /** Of all that decides what is run and how; not of the trace context, which differs between a call and its repeat. */
-function digestOf(spec: TaskSpec, { payload, metadata }: TaskBody): string {
+function digestOf(spec: TaskSpec, { payload, metadata }: TaskBody, isValue: boolean): string {
   const { type, priority, requiredLabels, timeoutMs, deadlineWallMs, runTimeWallMs, retry } = spec;
   const head = JSON.stringify([
     type,
@@ -264,7 +264,17 @@ function digestOf(spec: TaskSpec, { payload, metadata }: TaskBody): string {
     sorted(metadata),
     payload.contentType,
   ]);
-  return createHash('sha256').update(head).update('\0').update(payload.data).digest('base64url');
+  const content = isValue ? inOrder(payload.data) : payload.data;
+  return createHash('sha256').update(head).update('\0').update(content).digest('base64url');
+}
+
+/** The fields of a google.protobuf.Struct are a map: each repeat may have them in another order. */
+function inOrder(json: Uint8Array): string {
+  const byKey = (_key: string, value: unknown): unknown =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value;
+  return JSON.stringify(JSON.parse(Buffer.from(json).toString()), byKey);
 }
 
 function sorted(map: Readonly<Record<string, string>>): [string, string][] {

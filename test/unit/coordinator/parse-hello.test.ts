@@ -8,7 +8,7 @@ import { HELLO, ref, refusal } from './session-support.js';
 type HelloInit = MessageInitShape<typeof HelloSchema>;
 
 function parse(changes: HelloInit = {}) {
-  return parseHello(create(HelloSchema, { ...HELLO, ...changes }));
+  return parseHello(create(HelloSchema, { ...HELLO, ...changes } as HelloInit));
 }
 
 function labels(count: number): Record<string, string> {

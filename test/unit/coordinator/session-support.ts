@@ -3,6 +3,7 @@ import { isFleetError, type FleetError } from '../../../proto/fleet-error.js';
 import {
   ConnectRequestSchema,
   ConnectResponseSchema,
+  HelloSchema,
   type ConnectResponse,
 } from '../../../proto/gen/remuda/v1/worker_service_pb.js';
 import type { Input } from '../../../coordinator/core/inputs.js';
@@ -21,13 +22,13 @@ export const TERMS = {
   version: '1.2.3',
 };
 
-export const HELLO = {
+export const HELLO: MessageInitShape<typeof HelloSchema> & { incarnation: string } = {
   workerId: 'w1',
   incarnation: 'a'.repeat(32),
   sessionNumber: 1,
   taskTypes: [{ type: 'echo', slots: 0 }],
   slots: 2,
-} as const;
+};
 
 /** The n-th attempt's fence. */
 export function ref(n: number): AttemptRef {

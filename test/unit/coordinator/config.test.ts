@@ -1,0 +1,183 @@
+import { describe, expect, it } from 'vitest';
+import { parseConfig, UsageExit, type CoordinatorConfig } from '../../../coordinator/config.js';
+
+type Env = Readonly<Record<string, string>>;
+
+function usage(argv: readonly string[], env: Env = {}): UsageExit {
+  try {
+    parseConfig(argv, env);
+  } catch (error) {
+    if (error instanceof UsageExit) return error;
+    throw error;
+  }
+  throw new Error('nothing was refused');
+}
+
+const tcp = (host: string, port: number) => ({ kind: 'tcp', host, port });
+
+/** Each flag, a value for it and another, and what they mean. */
+const FLAGS: readonly [string, keyof CoordinatorConfig, [string, unknown], [string, unknown], unknown][] = [
+  ['listen', 'listen', ['127.0.0.1:1', tcp('127.0.0.1', 1)], ['[::1]:2', tcp('::1', 2)], tcp('127.0.0.1', 7_070)],
+  ['http', 'http', ['127.0.0.1:1', tcp('127.0.0.1', 1)], ['off', null], tcp('127.0.0.1', 7_071)],
+  ['store', 'store', ['memory:', 'memory:'], ['sqlite:/x.db', 'sqlite:/x.db'], 'sqlite:./remuda.db'],
+  ['heartbeat-interval', 'heartbeatIntervalMs', ['100ms', 100], ['5m', 300_000], 5_000],
+  ['lease', 'leaseMs', ['10s', 10_000], ['1h', 3_600_000], 15_000],
+  ['stuck-grace', 'stuckGraceMs', ['100ms', 100], ['10m', 600_000], 10_000],
+  ['max-open-tasks', 'maxOpenTasks', ['1', 1], ['10000000', 10_000_000], 1_000_000],
+  ['max-payload-bytes', 'maxPayloadBytes', ['1024', 1_024], ['67108864', 67_108_864], 1_048_576],
+  ['max-workers', 'maxWorkers', ['1', 1], ['100000', 100_000], 10_000],
+  ['balancing', 'balancing', ['round-robin', 'round-robin'], ['least-loaded', 'least-loaded'], 'least-loaded'],
+  ['head-start', 'headStartMs', ['0s', 0], ['1h', 3_600_000], 10_000],
+  ['log-level', 'logLevel', ['silent', 'silent'], ['trace', 'trace'], 'info'],
+];
+
+describe.each(FLAGS)('--%s', (flag, field, [one, oneMeans], [other, otherMeans], byDefault) => {
+  const variable = `REMUDA_${flag.replaceAll('-', '_').toUpperCase()}`;
+
+  it('has its default', () => {
+    expect(parseConfig([], {})[field]).toEqual(byDefault);
+  });
+
+  it('comes before its variable, and that before the default', () => {
+    expect(parseConfig([], { [variable]: one })[field]).toEqual(oneMeans);
+    expect(parseConfig([`--${flag}`, other], { [variable]: one })[field]).toEqual(otherMeans);
+    expect(parseConfig([`--${flag}=${other}`], {})[field]).toEqual(otherMeans);
+  });
+
+  it('takes an empty variable as none', () => {
+    expect(parseConfig([], { [variable]: '' })[field]).toEqual(byDefault);
+  });
+
+  it('is in the help', () => {
+    expect(usage(['--help'])).toMatchObject({ code: 0 });
+    expect(usage(['--help']).text).toContain(`--${flag} <`);
+  });
+});
+
+describe('parseConfig, addresses', () => {
+  it.each(['[::]:7070', '0.0.0.0:7070', '10.1.2.3:7070', 'myhost:7070'])(
+    'refuses %s without TLS, and names TLS and --insecure',
+    (address) => {
+      for (const flag of ['--listen', '--http']) {
+        const { text, code } = usage([flag, address]);
+        expect(code).toBe(2);
+        expect(text).toContain(`${flag} is "${address}"`);
+        expect(text).toMatch(/TLS.*--insecure/);
+      }
+    },
+  );
+
+  it.each([
+    ['the flag', ['--insecure'], {}],
+    ['the variable 1', [], { REMUDA_INSECURE: '1' }],
+    ['the variable true', [], { REMUDA_INSECURE: 'true' }],
+  ])('takes them with %s', (_what, argv, env: Env) => {
+    const config = parseConfig([...argv, '--listen', '[::]:7070', '--http', '0.0.0.0:1'], env);
+    expect(config).toMatchObject({ insecure: true, listen: tcp('::', 7_070), http: tcp('0.0.0.0', 1) });
+  });
+
+  it.each(['0', 'false', ''])('takes REMUDA_INSECURE=%s as no', (value) => {
+    expect(parseConfig([], { REMUDA_INSECURE: value }).insecure).toBe(false);
+  });
+
+  it('refuses a REMUDA_INSECURE that is neither', () => {
+    expect(usage([], { REMUDA_INSECURE: 'yes' }).text).toContain('REMUDA_INSECURE is "yes"');
+  });
+
+  it.each(['127.0.0.1:65536', '127.0.0.1', '7070', '::1:7070', 'unix:', `unix:/${'p'.repeat(100)}`])(
+    'refuses %s as no address',
+    (address) => {
+      expect(usage(['--listen', address]).text).toContain(`--listen is "${address}": `);
+    },
+  );
+
+  it('takes a socket for either side', () => {
+    const config = parseConfig(['--listen', 'unix:/run/a', '--http', 'unix:/run/b'], {});
+    expect(config).toMatchObject({ listen: { kind: 'unix', path: '/run/a' }, http: { kind: 'unix', path: '/run/b' } });
+  });
+});
+
+describe('parseConfig, values', () => {
+  it('makes the lease three heartbeats', () => {
+    expect(parseConfig(['--heartbeat-interval', '2s'], {}).leaseMs).toBe(6_000);
+  });
+
+  it.each([
+    ['--heartbeat-interval', '99ms', '100ms to 5m'],
+    ['--heartbeat-interval', '6m', '100ms to 5m'],
+    ['--lease', '9s', '10s to 1h'],
+    ['--lease', '61m', '10s to 1h'],
+    ['--lease', '5000', '10s to 1h'],
+    ['--stuck-grace', '0s', '100ms to 10m'],
+    ['--stuck-grace', '5', '100ms to 10m'],
+    ['--stuck-grace', '-5s', '100ms to 10m'],
+    ['--stuck-grace', '5 parsecs', '100ms to 10m'],
+    ['--head-start', '2h', '0ms to 1h'],
+  ])('refuses %s %s as no time within its bounds', (flag, value, bounds) => {
+    const { text, code } = usage([`${flag}=${value}`]);
+    expect(code).toBe(2);
+    expect(text).toContain(`${flag} is "${value}": it must be a time with its unit from ${bounds}`);
+  });
+
+  it.each([
+    ['--max-open-tasks', '0'],
+    ['--max-open-tasks', '10000001'],
+    ['--max-payload-bytes', '1023'],
+    ['--max-payload-bytes', '67108865'],
+    ['--max-payload-bytes', '1e6'],
+    ['--max-payload-bytes', '1MiB'],
+    ['--max-workers', '1.5'],
+    ['--max-workers', '0x10'],
+    ['--max-workers', '100001'],
+  ])('refuses %s %s as no number within its bounds', (flag, value) => {
+    expect(usage([flag, value]).text).toContain(`${flag} is "${value}": it must be a whole number from`);
+  });
+
+  it.each([
+    ['--balancing', 'random', 'least-loaded, round-robin'],
+    ['--log-level', 'loud', 'trace, debug, info, warn, error, fatal, silent'],
+  ])('refuses %s %s and names the choices', (flag, value, choices) => {
+    expect(usage([flag, value]).text).toContain(`${flag} is "${value}": it must be one of ${choices}`);
+  });
+
+  it.each(['postgres://x', 'sqlite:', 'sqlite::memory:', './remuda.db', 'memory'])(
+    'refuses store "%s" and names the forms',
+    (store) => {
+      expect(usage(['--store', store]).text).toMatch(/--store.*sqlite:PATH.*memory:/);
+    },
+  );
+});
+
+describe('parseConfig, faults', () => {
+  it('names all of them in one message', () => {
+    const argv = ['--listen', '0.0.0.0:1', '--http', 'x', '--store', 'x', '--lease', '1', '--max-workers', '0'];
+    const { text, code } = usage([...argv, '--lisen', 'stray', '--log-level', 'x'], { REMUDA_BALANCING: 'x' });
+    expect(code).toBe(2);
+    for (const part of [
+      '--listen is "0.0.0.0:1"',
+      '--http is "x"',
+      '--store',
+      '--lease is "1"',
+      '--max-workers is "0"',
+      'unknown option --lisen',
+      '"stray"',
+      '--log-level is "x"',
+      '--balancing is "x"',
+      '--help',
+    ]) {
+      expect(text).toContain(part);
+    }
+  });
+
+  it('refuses a flag without its value', () => {
+    const { text, code } = usage(['--listen']);
+    expect(code).toBe(2);
+    expect(text).toContain('--listen');
+  });
+
+  it('shows its version', () => {
+    const { text, code } = usage(['--version']);
+    expect(code).toBe(0);
+    expect(text).toMatch(/^\d+\.\d+\.\d+/);
+  });
+});
