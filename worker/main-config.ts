@@ -3,6 +3,7 @@ import ms from 'ms';
 import { DAY_MS, MAX_SLOTS } from '../proto/bounds.js';
 import { handlersName } from './handlers-file.js';
 import { DRAIN_TIMEOUT_MS } from './fleet-worker.js';
+import { STOP_ON_STDIN_EOF_ENV } from './stdin-guard.js';
 import { SUPERVISION_ENV } from './supervision.js';
 import { packageVersion } from '../proto/package-version.js';
 import {
@@ -29,6 +30,8 @@ export interface MainConfig {
   readonly logLevel: string;
   /** Undefined: this process is the worker. Otherwise it starts and supervises so many. */
   readonly processes: number | undefined;
+  /** Drain soon when stdin ends (REMUDA_STOP_ON_STDIN_EOF=1). */
+  readonly stopOnStdinEnd: boolean;
   /** Set by a supervisor for its child. */
   readonly supervised:
     { readonly incarnation: string; readonly replaces: readonly string[]; readonly fd: number } | undefined;
@@ -65,7 +68,8 @@ Example: handlers.mjs
 
   remuda-worker handlers.mjs --address 127.0.0.1:7070 --slots 4 --label disk=ssd
 
-Signals: SIGTERM and SIGINT drain (what runs may finish), a second one ends at once.
+Signals: SIGTERM and SIGINT drain (what runs may finish), a second one ends at once. With REMUDA_STOP_ON_STDIN_EOF=1 the end
+of stdin drains too, for at most 3 s: for a program that starts this one and may die.
 Exit status: 0 left in good order, 1 a bug or an error in user code, 2 wrong options, handlers file or refused by the
 coordinator, 78 another process has taken the worker_id.`;
 
@@ -120,6 +124,8 @@ export function parseMainConfig(argv: readonly string[], env: Env): MainConfig {
     drainTimeoutMs,
     logLevel,
     supervised,
+    // A supervised child has its supervisor's socket for that.
+    stopOnStdinEnd: supervised === undefined && env[STOP_ON_STDIN_EOF_ENV] === '1',
     // A child does not supervise, whatever REMUDA_PROCESSES says.
     processes: supervised === undefined ? processes : undefined,
   };

@@ -1,8 +1,10 @@
+import type { Readable } from 'node:stream';
 import { pino, type Logger } from 'pino';
 import { FleetWorker } from './fleet-worker.js';
 import { HandlersFileError, loadHandlersFile, type LoadedHandlers, type ProcessHook } from './handlers-file.js';
 import { childArguments, type MainConfig } from './main-config.js';
 import { EXIT_REFUSED, EXIT_SUPERSEDED } from './session-effects.js';
+import { onStdinEnd, ORPHAN_DRAIN_MS } from './stdin-guard.js';
 import { Supervisor, type SupervisorEvent } from './supervisor.js';
 import { compileWorkerOptions } from './worker-options.js';
 
@@ -15,6 +17,8 @@ export interface ProgramContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The program's own file, for children. */
   readonly script: string;
+  /** Drain soon when it ends. Undefined: it is not looked at. */
+  readonly stdin: Readable | undefined;
 }
 
 /** How long teardown may take, in milliseconds. */
@@ -27,7 +31,7 @@ export async function runWorkerProgram(context: ProgramContext): Promise<number>
   return processes === undefined ? runWorker(context, logger) : supervise(context, processes, logger);
 }
 
-async function runWorker({ config, cwd }: ProgramContext, logger: Logger): Promise<number> {
+async function runWorker({ config, cwd, stdin }: ProgramContext, logger: Logger): Promise<number> {
   const { address, slots, prefetch, labels, workerId, supervised, logLevel, drainTimeoutMs } = config;
   const options = compileWorkerOptions({
     address,
@@ -54,6 +58,7 @@ async function runWorker({ config, cwd }: ProgramContext, logger: Logger): Promi
   });
   onUserError(logger);
   drainOnSignals(logger, supervised !== undefined, () => void worker.stop({ drainTimeoutMs }));
+  drainOnStdinEnd(logger, stdin, (drainMs) => void worker.stop({ drainTimeoutMs: Math.min(drainMs, drainTimeoutMs) }));
   try {
     await worker.start();
   } catch (error) {
@@ -128,7 +133,22 @@ function drainOnSignals(logger: Logger, supervised: boolean, drain: () => void, 
   process.on('SIGINT', supervised ? () => undefined : onSignal);
 }
 
-async function supervise({ config, env, script }: ProgramContext, processes: number, logger: Logger): Promise<number> {
+/** Whoever started this process is gone: what runs has a moment. */
+function drainOnStdinEnd(logger: Logger, stdin: Readable | undefined, drain: (drainMs: number) => void): void {
+  if (stdin === undefined) return;
+  // Whoever is gone does not read our output either: that must not cut the drain short.
+  for (const output of [process.stdout, process.stderr]) output.on('error', () => undefined);
+  onStdinEnd(stdin, () => {
+    logger.info({ drain_ms: ORPHAN_DRAIN_MS }, 'stdin has ended: draining');
+    drain(ORPHAN_DRAIN_MS);
+  });
+}
+
+async function supervise(
+  { config, env, script, stdin }: ProgramContext,
+  processes: number,
+  logger: Logger,
+): Promise<number> {
   const { drainTimeoutMs } = config;
   const supervisor = new Supervisor({
     processes,
@@ -146,6 +166,7 @@ async function supervise({ config, env, script }: ProgramContext, processes: num
     () => supervisor.drain(drainTimeoutMs),
     () => supervisor.kill(),
   );
+  drainOnStdinEnd(logger, stdin, (drainMs) => supervisor.drain(Math.min(drainMs, drainTimeoutMs)));
   logger.info({ processes }, 'supervising');
   supervisor.start();
   const code = await supervisor.done;

@@ -1,6 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { DEFAULT_ADDRESS } from '../address.js';
-import { packageVersion } from '../version.js';
+import { packageVersion } from '../../proto/package-version.js';
 import type { CliContext } from './cli-context.js';
 import { addDevCommand } from './dev.js';
 import { errorText, EXIT, exitStatusOf } from './exit-status.js';

@@ -34,7 +34,7 @@ export function taskText(task: Task): string {
   if (task.endTime !== undefined) fields.push(['ended', time(task.endTime)]);
   if (waiting !== undefined) fields.push(['waiting', printable(waiting.message)]);
   const { failureCount, crashCount, releaseCount } = task;
-  fields.push(['charged', `${failureCount} failures, ${crashCount} crashes, ${releaseCount} free`]);
+  fields.push(['charged', `failures ${failureCount}, crashes ${crashCount}, free ${releaseCount}`]);
   if (task.payload !== undefined) fields.push(['payload', shortPayload(task.payload)]);
   if (task.progress !== undefined) fields.push(['progress', shortPayload(task.progress)]);
   if (state === TaskState.SUCCEEDED) fields.push(['result', shortPayload(task.result)]);

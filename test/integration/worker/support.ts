@@ -207,10 +207,17 @@ export class Program {
   readonly process: ChildProcess;
   exit: { code: number | null; signal: NodeJS.Signals | null } | undefined;
 
-  constructor(args: string[], { script = PROGRAM, env = {} }: { script?: string; env?: Record<string, string> } = {}) {
+  constructor(
+    args: string[],
+    {
+      script = PROGRAM,
+      env = {},
+      stdin = 'ignore',
+    }: { script?: string; env?: Record<string, string>; stdin?: 'ignore' | 'pipe' } = {},
+  ) {
     this.process = spawn(process.execPath, [script, ...args], {
       env: { ...process.env, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [stdin, 'pipe', 'pipe'],
     });
     for (const stream of [this.process.stdout, this.process.stderr]) {
       let rest = '';

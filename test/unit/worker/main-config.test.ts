@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { childArguments, parseMainConfig, UsageExit } from '../../../worker/main-config.js';
+import { SUPERVISION_ENV } from '../../../worker/supervision.js';
 
 function faults(argv: string[], env: Record<string, string> = {}): UsageExit {
   try {
@@ -15,8 +16,22 @@ describe('parseMainConfig', () => {
   it('should have defaults', () => {
     expect(parseMainConfig(['h.mjs'], {})).toEqual({
       ...{ handlers: 'h.mjs', address: '127.0.0.1:7070', workerId: undefined, slots: 1, prefetch: 0, labels: {} },
-      ...{ drainTimeoutMs: 300_000, logLevel: 'info', processes: undefined, supervised: undefined },
+      ...{
+        drainTimeoutMs: 300_000,
+        logLevel: 'info',
+        stopOnStdinEnd: false,
+        processes: undefined,
+        supervised: undefined,
+      },
     });
+  });
+
+  it('should watch stdin only when asked to, and never in a supervised child', () => {
+    const guard = { REMUDA_STOP_ON_STDIN_EOF: '1' };
+    expect(parseMainConfig(['h.mjs'], guard).stopOnStdinEnd).toBe(true);
+    expect(parseMainConfig(['h.mjs'], { REMUDA_STOP_ON_STDIN_EOF: 'yes' }).stopOnStdinEnd).toBe(false);
+    const child = { ...guard, [SUPERVISION_ENV.incarnation]: 'a'.repeat(32), [SUPERVISION_ENV.supervisorFd]: '3' };
+    expect(parseMainConfig(['h.mjs'], child).stopOnStdinEnd).toBe(false);
   });
 
   it('should take an option before its variable before the default', () => {
