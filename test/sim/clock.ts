@@ -1,0 +1,128 @@
+import type { Now } from '../../coordinator/core/inputs.js';
+import type { Runtime } from '../../coordinator/runtime.js';
+
+interface SimEvent {
+  readonly atMs: number;
+  readonly sequence: number;
+  /** Null once it is forgotten. */
+  run: (() => void) | null;
+  /** Promises may settle because of it; what hangs on them runs before the next event. */
+  readonly settles: boolean;
+}
+
+/** 2026-01-01: where the simulated wall clock begins, in milliseconds since 1970. */
+const WALL_START_MS = 1_767_225_600_000;
+
+/** All time there is in a simulation: one queue of events, ordered by time, then by when they were added. */
+export class SimClock {
+  #heap: SimEvent[] = [];
+  #sequence = 0;
+  #nowMs = 0;
+
+  /** Milliseconds since the simulation began. */
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  /** What every wall clock shows: whole milliseconds since 1970. */
+  get wallMs(): number {
+    return WALL_START_MS + Math.floor(this.#nowMs);
+  }
+
+  /** How many events have been added so far. */
+  get eventCount(): number {
+    return this.#sequence;
+  }
+
+  /** Runs once, after `delayMs`. Returns a function that forgets it. */
+  after(delayMs: number, run: () => void, settles = false): () => void {
+    this.#sequence += 1;
+    const event: SimEvent = { atMs: this.#nowMs + Math.max(0, delayMs), sequence: this.#sequence, run, settles };
+    this.#push(event);
+    return () => {
+      event.run = null;
+    };
+  }
+
+  /** Runs events until that time, or until `done` says so after one of them. */
+  async runUntil(untilMs: number, done: () => boolean): Promise<void> {
+    for (let next = this.#heap[0]; next !== undefined && next.atMs <= untilMs; next = this.#heap[0]) {
+      this.#pop();
+      if (next.run === null) continue;
+      this.#nowMs = next.atMs;
+      next.run();
+      // Runs all that hangs on promises, however deep; no event of ours comes in between.
+      if (next.settles) await new Promise<void>((resolve) => setImmediate(resolve));
+      if (done()) return;
+    }
+    this.#nowMs = untilMs;
+  }
+
+  #push(event: SimEvent): void {
+    const heap = this.#heap;
+    let index = heap.length;
+    heap.push(event);
+    while (index > 0) {
+      const parent = (index - 1) >> 1;
+      if (isBefore(heap[parent] as SimEvent, event)) break;
+      heap[index] = heap[parent] as SimEvent;
+      index = parent;
+    }
+    heap[index] = event;
+  }
+
+  #pop(): void {
+    const heap = this.#heap;
+    const last = heap.pop() as SimEvent;
+    if (heap.length === 0) return;
+    let index = 0;
+    for (;;) {
+      let child = index * 2 + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && isBefore(heap[child + 1] as SimEvent, heap[child] as SimEvent)) child += 1;
+      if (isBefore(last, heap[child] as SimEvent)) break;
+      heap[index] = heap[child] as SimEvent;
+      index = child;
+    }
+    heap[index] = last;
+  }
+}
+
+function isBefore(a: SimEvent, b: SimEvent): boolean {
+  return a.atMs < b.atMs || (a.atMs === b.atMs && a.sequence < b.sequence);
+}
+
+/** The time of one process: its monotonic clock begins with it, and nothing of it happens once it is dead. */
+export class SimProcess implements Runtime {
+  #alive = true;
+  readonly #originMs: number;
+
+  constructor(readonly clock: SimClock) {
+    this.#originMs = clock.nowMs - 1_000;
+  }
+
+  get alive(): boolean {
+    return this.#alive;
+  }
+
+  get monoMs(): number {
+    return this.clock.nowMs - this.#originMs;
+  }
+
+  now(): Now {
+    return { monoMs: this.monoMs, wallMs: this.clock.wallMs };
+  }
+
+  after(delayMs: number, run: () => void): () => void {
+    return this.clock.after(delayMs, () => this.#alive && run(), true);
+  }
+
+  defer(run: () => void): void {
+    this.after(0, run);
+  }
+
+  /** All its memory is gone. */
+  kill(): void {
+    this.#alive = false;
+  }
+}

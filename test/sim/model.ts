@@ -1,0 +1,260 @@
+import type { AttemptRef, TaskRow } from '../../coordinator/core/task.js';
+import type { StoredTask } from '../../coordinator/store/store.js';
+import { AttemptOutcome } from '../../proto/gen/remuda/v1/task_pb.js';
+import type { Assignment, ConnectRequest, ConnectResponse } from '../../proto/gen/remuda/v1/worker_service_pb.js';
+import { attemptKey } from '../../worker/attempt-book.js';
+import type { AbortCause } from '../../worker/task-handler.js';
+import type { Settlement } from '../../worker/thread-messages.js';
+import type { SimClock } from './clock.js';
+import type { SeatPlan, TaskPlan } from './plan.js';
+import type { Trace } from './trace.js';
+import { checkEnded } from './verdict.js';
+
+/** An attempt whose handler was entered. */
+export interface SeenAttempt {
+  readonly ref: AttemptRef;
+  /** The process it ran in. */
+  readonly process: string;
+  readonly type: string;
+  readonly timeoutMs: number;
+  readonly enteredMs: number;
+  /** From here on its handler knows that its lease, or its time, is over. */
+  abortedMs: number | null;
+  abortCause: AbortCause | null;
+  /** When it settled, or vanished with its process. */
+  endedMs: number | null;
+  vanished: boolean;
+  /** What it returned, as text; null: it did not. */
+  returned: string | null;
+  threw: boolean;
+  /** The coordinator has said that its report counts. */
+  accepted: boolean;
+}
+
+/** What is known of a task from outside. */
+export interface SeenTask {
+  readonly plan: TaskPlan;
+  readonly attempts: SeenAttempt[];
+  /** A submit was answered. */
+  acknowledged: boolean;
+  cancelAsked: boolean;
+  /** Number of the newest attempt that left for a worker. */
+  newestAttempt: number;
+  /** Attempts whose SUCCEEDED the coordinator has accepted. */
+  readonly acceptedSuccess: Set<number>;
+  /** Failures and time-outs that the coordinator has accepted. */
+  readonly acceptedFailures: Set<number>;
+  /** The first end that a client has seen. */
+  end: { readonly state: string; readonly result: string | null } | null;
+}
+
+/** A rule that does not hold. */
+export interface Violation {
+  readonly rule: string;
+  readonly details: string;
+}
+
+/**
+ * Judges a run by what clients, handlers and the wire see; it never looks into the core. It keeps the first violation and
+ * throws nothing: it is called from within what it judges.
+ */
+export class Model {
+  readonly tasks = new Map<string, SeenTask>();
+  #violation: Violation | null = null;
+  readonly #attempts = new Map<string, SeenAttempt>();
+  readonly #outcomes = new Map<string, AttemptOutcome>();
+  /** Handlers that have not settled, by process. */
+  readonly #running = new Map<string, Set<SeenAttempt>>();
+
+  constructor(
+    private readonly clock: SimClock,
+    private readonly trace: Trace,
+  ) {}
+
+  get violation(): Violation | null {
+    return this.#violation;
+  }
+
+  /** A rule is broken. */
+  fail(rule: string, details: string): void {
+    this.trace.add('MODEL', `broken: ${rule} (${details})`);
+    this.#violation ??= { rule, details };
+  }
+
+  /** Clients may submit it from now on. */
+  plan(plan: TaskPlan): void {
+    this.tasks.set(plan.taskId, {
+      plan,
+      attempts: [],
+      acknowledged: false,
+      cancelAsked: false,
+      newestAttempt: 0,
+      acceptedSuccess: new Set(),
+      acceptedFailures: new Set(),
+      end: null,
+    });
+  }
+
+  /** Invariant 3: the engine lets an assignment out. `row` is what the disk has of its task. */
+  assignmentIsDurable(ref: AttemptRef, row: TaskRow | undefined): void {
+    if (row?.state === 'RUNNING' && attemptKey(row) === attemptKey(ref)) return;
+    const onDisk = row === undefined ? 'nothing' : `${row.state} ${attemptKey(row)}`;
+    this.fail('an assignment is on disk before it leaves', `${attemptKey(ref)}, on disk: ${onDisk}`);
+  }
+
+  /** A frame leaves for a worker. */
+  frameToWorker(process: string, { assignments, reportAcks }: ConnectResponse): void {
+    for (const { attempt: ref } of assignments) if (ref !== undefined) this.#assigned(process, ref);
+    for (const { attempt: ref, accepted } of reportAcks) if (ref !== undefined && accepted) this.#accepted(ref);
+  }
+
+  /** A frame leaves for the coordinator. */
+  frameToCoordinator(frame: ConnectRequest): void {
+    for (const { attempt: ref, outcome } of frame.reports) {
+      if (ref === undefined) continue;
+      const key = attemptKey(ref);
+      const before = this.#outcomes.get(key) ?? outcome;
+      if (before !== outcome) this.fail('a report never changes', `${key} ${before} then ${outcome}`);
+      this.#outcomes.set(key, outcome);
+    }
+  }
+
+  #assigned(process: string, ref: AttemptRef): void {
+    const task = this.tasks.get(ref.taskId);
+    if (task === undefined) {
+      this.fail('only what was submitted is handed out', attemptKey(ref));
+    } else if (ref.attempt <= task.newestAttempt) {
+      this.fail("attempts' numbers rise", `${attemptKey(ref)} to ${process} after ${task.newestAttempt}`);
+    } else {
+      task.newestAttempt = ref.attempt;
+    }
+  }
+
+  #accepted(ref: AttemptRef): void {
+    const seen = this.#attempts.get(attemptKey(ref));
+    if (seen !== undefined) seen.accepted = true;
+    const task = this.tasks.get(ref.taskId);
+    if (task === undefined) return;
+    const outcome = this.#outcomes.get(attemptKey(ref));
+    if (outcome === AttemptOutcome.SUCCEEDED) task.acceptedSuccess.add(ref.attempt);
+    if (outcome === AttemptOutcome.FAILED || outcome === AttemptOutcome.TIMED_OUT)
+      task.acceptedFailures.add(ref.attempt);
+    if (task.acceptedSuccess.size > 1) {
+      this.fail('exactly one attempt ends a task', `${ref.taskId}: ${[...task.acceptedSuccess].join(', ')}`);
+    }
+    const { maxAttempts } = task.plan.spec.retry;
+    if (task.acceptedFailures.size > maxAttempts) {
+      this.fail('failures respect max_attempts', `${ref.taskId}: ${task.acceptedFailures.size} of ${maxAttempts}`);
+    }
+  }
+
+  /** A handler is entered: invariants 4 and 5, and what the submitter asked for. */
+  entered(process: string, seat: SeatPlan, assignment: Assignment): void {
+    const { attempt: ref, type, timeoutMs } = assignment;
+    const task = this.tasks.get(ref?.taskId ?? '');
+    if (ref === undefined || task === undefined) {
+      this.fail('only what was submitted is run', `${ref?.taskId} in ${process}`);
+      return;
+    }
+    const key = attemptKey(ref);
+    const seen: SeenAttempt = {
+      ...{ ref, process, type, timeoutMs, enteredMs: this.clock.nowMs },
+      ...{ abortedMs: null, abortCause: null, endedMs: null, vanished: false },
+      ...{ returned: null, threw: false, accepted: false },
+    };
+    const rival = task.attempts.find(({ abortedMs, endedMs }) => abortedMs === null && endedMs === null);
+    if (rival !== undefined) {
+      const details = `${attemptKey(rival.ref)} in ${rival.process} since ${rival.enteredMs}, ${key} in ${process}`;
+      this.fail('two attempts of a task never run at the same time', details);
+    }
+    if (this.#attempts.has(key)) this.fail('an attempt is entered once', `${key} in ${process}`);
+    this.#attempts.set(key, seen);
+    task.attempts.push(seen);
+    this.#checkWish(task, seen, seat);
+    this.#checkRoom(seen, seat);
+  }
+
+  #checkWish({ plan, attempts }: SeenTask, { ref, process, type, timeoutMs }: SeenAttempt, { labels }: SeatPlan): void {
+    const { spec } = plan;
+    const key = attemptKey(ref);
+    if (spec.retry.maxAttempts === 1 && attempts.length > 1) {
+      this.fail('max_attempts 1 is started at most once', `${key} in ${process}, before: ${attempts[0]?.process}`);
+    }
+    if (type !== spec.type) this.fail('a task keeps its type', `${key} ${type}`);
+    if (timeoutMs > spec.timeoutMs) this.fail('a time-out is never longer than asked for', `${key} ${timeoutMs}`);
+    if (spec.runTimeWallMs !== null && this.clock.wallMs < spec.runTimeWallMs) {
+      this.fail('nothing runs before its run_time', `${key}, ${spec.runTimeWallMs - this.clock.wallMs} ms early`);
+    }
+    for (const [label, value] of Object.entries(spec.requiredLabels)) {
+      if (labels[label] !== value) this.fail('a worker has the required labels', `${key} in ${process}`);
+    }
+  }
+
+  #checkRoom(seen: SeenAttempt, { slots, taskTypes }: SeatPlan): void {
+    const { process, type } = seen;
+    const running = this.#running.get(process) ?? new Set();
+    this.#running.set(process, running.add(seen));
+    if (running.size > slots) this.fail('a worker runs no more than its slots', `${process}: ${running.size}`);
+    const cap = taskTypes.find((offered) => offered.type === type)?.slots ?? 0;
+    const ofType = [...running].filter((other) => other.type === type).length;
+    if (cap > 0 && ofType > cap) this.fail('a worker runs no more than its cap of a type', `${process}: ${ofType}`);
+  }
+
+  /** A handler's signal aborts. */
+  aborted(key: string, cause: AbortCause): void {
+    const seen = this.#attempts.get(key);
+    if (seen === undefined || seen.endedMs !== null) return;
+    seen.abortedMs = this.clock.nowMs;
+    seen.abortCause = cause;
+    const ranMs = this.clock.nowMs - seen.enteredMs;
+    if (cause === 'TIMED_OUT' && ranMs < seen.timeoutMs && ranMs < this.#ownTimeoutMs) {
+      this.fail('a time-out is never early', `${key} after ${ranMs} of ${seen.timeoutMs}`);
+    }
+  }
+  /** Handlers' own time-outs are at least this long. */
+  readonly #ownTimeoutMs = 500;
+
+  /** A handler has settled. */
+  settled(key: string, settlement: Settlement): void {
+    const seen = this.#attempts.get(key);
+    if (seen === undefined || seen.endedMs !== null) return;
+    seen.endedMs = this.clock.nowMs;
+    if (settlement.kind === 'returned') seen.returned = Buffer.from(settlement.data).toString();
+    else seen.threw = true;
+    this.#running.get(seen.process)?.delete(seen);
+    const ranMs = seen.endedMs - seen.enteredMs;
+    if (seen.abortedMs === null && ranMs > seen.timeoutMs + SLACK_MS) {
+      this.fail('a handler is aborted at its time-out', `${key} ran ${ranMs} of ${seen.timeoutMs}`);
+    }
+  }
+
+  /** A process is gone, with every handler in it. */
+  vanished(process: string): void {
+    for (const seen of this.#running.get(process) ?? []) {
+      seen.endedMs = this.clock.nowMs;
+      seen.vanished = true;
+    }
+    this.#running.delete(process);
+  }
+
+  /** A worker gave an assignment back because it had no room: the coordinator counts by its own books (invariant 5). */
+  refusedAssignment(process: string, message: string): void {
+    if (message.includes('already holds'))
+      this.fail('a worker never holds more than slots and prefetch', `${process}: ${message}`);
+  }
+
+  /** A client reads a task. */
+  read(taskId: string, stored: StoredTask | null): void {
+    const task = this.tasks.get(taskId);
+    if (task === undefined) return;
+    if (stored === null) {
+      if (task.acknowledged) this.fail('an acknowledged submit is never lost', taskId);
+      return;
+    }
+    for (const { rule, details } of checkEnded(task, stored, this.clock.wallMs))
+      this.fail(rule, `${taskId}: ${details}`);
+  }
+}
+
+/** Time-outs fire on the session's side and cross to the handlers. */
+const SLACK_MS = 5;

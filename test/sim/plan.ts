@@ -1,0 +1,174 @@
+import type { Content, TaskBody, TaskSpec } from '../../coordinator/core/task.js';
+import type { OfferedType, OnStuck } from '../../worker/session-options.js';
+import type { Prng } from './random.js';
+
+/** A place for a worker process: what is started there, and started again. */
+export interface SeatPlan {
+  readonly workerId: string;
+  readonly slots: number;
+  readonly prefetch: number;
+  readonly onStuck: OnStuck;
+  readonly taskTypes: readonly OfferedType[];
+  readonly labels: Readonly<Record<string, string>>;
+  /** Its supervisor names dead processes to their successors. */
+  readonly namesTheDead: boolean;
+}
+
+/** One task, and what its client does about it. All times are simulated milliseconds. */
+export interface TaskPlan {
+  readonly taskId: string;
+  readonly spec: TaskSpec;
+  readonly body: TaskBody;
+  readonly digest: string;
+  readonly submitAtMs: number;
+  /** Submits and asks later, or submits and waits for the end. */
+  readonly mode: 'submit' | 'run';
+  /** Null: never. */
+  readonly cancelAtMs: number | null;
+  /** With `run`: when the caller hangs up; whether that cancels the task. */
+  readonly abandonAtMs: number | null;
+  readonly cancelsOnAbandon: boolean;
+  /** Submits once and never asks whether it arrived. */
+  readonly careless: boolean;
+  /** Submits something else under the same id once it is acknowledged. */
+  readonly contradicts: boolean;
+}
+
+/** How often each fault comes, as the mean time between two in milliseconds; null: never in this run. */
+export interface FaultPlan {
+  readonly cut: number | null;
+  readonly delay: number | null;
+  readonly workerCrash: number | null;
+  readonly coordinatorCrash: number | null;
+  readonly slowCommit: number | null;
+  /** Not a fault, and as disturbing: workers leave in good order, and others take their id over. */
+  readonly leave: number | null;
+  readonly takeover: number | null;
+  readonly busyStore: number | null;
+}
+
+/** How handlers behave: shares of all attempts; the rest succeeds soon. */
+export interface HandlerPlan {
+  readonly slow: number;
+  readonly fails: number;
+  readonly failsForGood: number;
+  readonly hangs: number;
+  readonly ignoresAbort: number;
+  readonly neverSettles: number;
+}
+
+/** Everything that one seed decides before the first event. */
+export interface SimPlan {
+  readonly faultsMs: number;
+  readonly leaseMs: number;
+  readonly stuckGraceMs: number;
+  readonly latencyMs: number;
+  readonly commitMs: number;
+  readonly lostCalls: number;
+  readonly balancing: 'least-loaded' | 'round-robin';
+  readonly seats: readonly SeatPlan[];
+  readonly tasks: readonly TaskPlan[];
+  readonly faults: FaultPlan;
+  readonly handlers: HandlerPlan;
+}
+
+const TYPES = ['alpha', 'beta', 'gamma'] as const;
+
+/**
+ * Draws a run. Every knob is off in a good part of the seeds ("swarm testing", Groce et al. 2012): a fault that is always
+ * on hides what happens without it.
+ *
+ * @param wallAtMs The wall clock at a simulated time
+ */
+export function drawPlan(random: Prng, wallAtMs: (ms: number) => number): SimPlan {
+  const faultsMs = random.int(30, 120) * 1_000;
+  const seats = Array.from({ length: random.int(1, 5) }, (_, index) => drawSeat(random, index));
+  const often = (share: number, meanMs: number): number | null =>
+    random.chance(share) ? meanMs * random.between(0.5, 3) : null;
+  const share = (most: number): number => (random.chance(0.5) ? random.between(0, most) : 0);
+  const taskCount = random.int(10, 90);
+  return {
+    faultsMs,
+    leaseMs: random.pick([2_000, 4_000, 8_000, 15_000]),
+    stuckGraceMs: random.pick([500, 2_000, 10_000]),
+    latencyMs: random.pick([0.2, 1, 20, 80]),
+    commitMs: random.pick([0.5, 2, 20, 100]),
+    lostCalls: random.chance(0.5) ? random.between(0, 0.2) : 0,
+    balancing: random.pick(['least-loaded', 'round-robin']),
+    seats,
+    tasks: Array.from({ length: taskCount }, () => drawTask(random, faultsMs, wallAtMs)),
+    faults: {
+      cut: often(0.6, 6_000),
+      delay: often(0.6, 6_000),
+      workerCrash: often(0.6, 8_000),
+      coordinatorCrash: often(0.6, 15_000),
+      slowCommit: often(0.6, 8_000),
+      leave: often(0.4, 15_000),
+      takeover: often(0.3, 15_000),
+      busyStore: often(0.2, 20_000),
+    },
+    handlers: {
+      slow: share(0.6),
+      fails: share(0.4),
+      failsForGood: share(0.1),
+      hangs: share(0.2),
+      ignoresAbort: share(0.2),
+      neverSettles: share(0.1),
+    },
+  };
+}
+
+function drawSeat(random: Prng, index: number): SeatPlan {
+  const slots = random.int(1, 4);
+  // The first can do everything, so that nothing waits for ever.
+  const types = TYPES.filter(() => index === 0 || random.chance(0.7));
+  return {
+    workerId: `w/${index}`,
+    slots,
+    prefetch: random.chance(0.5) ? random.int(1, 3) : 0,
+    onStuck: random.chance(0.6) ? 'exit' : 'report',
+    taskTypes: (types.length > 0 ? types : [TYPES[0]]).map((type) => ({
+      type,
+      slots: random.chance(0.3) ? random.int(1, slots) : 0,
+      timeoutMs: random.chance(0.2) ? random.int(500, 5_000) : undefined,
+    })),
+    labels: index === 0 || random.chance(0.3) ? { zone: 'a' } : {},
+    namesTheDead: random.chance(0.7),
+  };
+}
+
+function drawTask(random: Prng, faultsMs: number, wallAtMs: (ms: number) => number): TaskPlan {
+  // Half of them come in bursts.
+  const submitAtMs = random.chance(0.5) ? random.int(1, faultsMs) : random.int(0, 4) * Math.floor(faultsMs / 5) + 500;
+  const taskId = random.uuid();
+  const laterMs = (most: number): number => submitAtMs + random.int(0, most);
+  const mode = random.pick(['submit', 'run'] as const);
+  const initialBackoffMs = random.int(50, 500);
+  const data: Content = { contentType: 'application/json', data: Buffer.from(JSON.stringify(taskId)) };
+  return {
+    taskId,
+    spec: {
+      type: random.pick(TYPES),
+      priority: random.pick([0, 10, 10, 50]),
+      requiredLabels: random.chance(0.15) ? { zone: 'a' } : {},
+      timeoutMs: random.int(300, 15_000),
+      deadlineWallMs: random.chance(0.15) ? wallAtMs(laterMs(40_000)) : null,
+      runTimeWallMs: random.chance(0.15) ? wallAtMs(laterMs(20_000)) : null,
+      retry: {
+        maxAttempts: random.pick([1, 2, 3, 4]),
+        initialBackoffMs,
+        maxBackoffMs: initialBackoffMs * 4,
+        nonRetryableReasons: random.chance(0.2) ? ['SOMETIMES_FATAL'] : [],
+      },
+    },
+    body: { payload: data, metadata: {}, traceparent: '' },
+    digest: `of ${taskId}`,
+    submitAtMs,
+    mode,
+    cancelAtMs: random.chance(0.1) ? laterMs(15_000) : null,
+    abandonAtMs: mode === 'run' && random.chance(0.2) ? laterMs(15_000) : null,
+    cancelsOnAbandon: random.chance(0.5),
+    careless: mode === 'submit' && random.chance(0.1),
+    contradicts: random.chance(0.05),
+  };
+}

@@ -1,0 +1,248 @@
+import { fromBinary } from '@bufbuild/protobuf';
+import type { CoreConfig } from '../../coordinator/core/config.js';
+import type { Input } from '../../coordinator/core/inputs.js';
+import { checkInvariants } from '../../coordinator/core/invariants.js';
+import type { SessionOutput } from '../../coordinator/core/outputs.js';
+import type { ReplyToken } from '../../coordinator/core/task.js';
+import { Engine, type EngineReply, type SessionGateway } from '../../coordinator/engine.js';
+import { Session, type SessionTerms, type SizedInput } from '../../coordinator/session/session.js';
+import type { MemoryDisk } from '../../coordinator/store/memory-store.js';
+import { status as Code } from '@grpc/grpc-js';
+import {
+  ConnectRequestSchema,
+  ConnectResponseSchema,
+  type ConnectRequest,
+} from '../../proto/gen/remuda/v1/worker_service_pb.js';
+import type { StreamEnd } from '../../worker/session-machine.js';
+import { SimProcess, type SimClock } from './clock.js';
+import type { Model } from './model.js';
+import type { SimStream, StreamAcceptor, StreamSide } from './network.js';
+import type { Prng } from './random.js';
+import { SimStore, type StoreSabotage, type StoreWeather } from './sim-store.js';
+import type { Trace } from './trace.js';
+
+/** What a coordinator process needs, the same for all of a simulation. */
+export interface CoordinatorParts {
+  readonly clock: SimClock;
+  readonly random: Prng;
+  readonly disk: MemoryDisk;
+  readonly weather: StoreWeather;
+  readonly model: Model;
+  readonly trace: Trace;
+  readonly config: CoreConfig;
+  readonly terms: SessionTerms;
+  readonly storeSabotage: StoreSabotage;
+  /** Changes what the engine lets out to a session; for proofs that the simulation would notice. */
+  readonly tamper: (
+    sessionId: number,
+    outputs: readonly SessionOutput[],
+    gateway: SessionGateway,
+  ) => readonly SessionOutput[];
+}
+
+interface Hosted {
+  readonly session: Session;
+  readonly stream: SimStream;
+  waiting: SizedInput[];
+  over: boolean;
+}
+
+const TICK_MS = 100;
+const MIB = 1_048_576;
+const INBOX = { maxInputs: 16_384, maxBytes: 64 * MIB, batchInputs: 2_048, batchBytes: 8 * MIB };
+const COORDINATOR_GONE: StreamEnd = { code: 'UNAVAILABLE', reason: '', message: 'the coordinator is gone' };
+
+/** One life of a coordinator: the real engine and sessions, hosted as {@link SessionHost} hosts them, over the simulated network. */
+export class SimCoordinator implements StreamAcceptor, SessionGateway {
+  readonly process: SimProcess;
+  readonly #engine: Engine;
+  readonly #store: SimStore;
+  readonly #hosted = new Map<number, Hosted>();
+  readonly #dirty = new Set<Hosted>();
+  #flushDue = false;
+  #nextSessionId = 1;
+  #listening = false;
+
+  constructor(private readonly parts: CoordinatorParts) {
+    const { clock, random, disk, weather, config, storeSabotage, model, trace } = parts;
+    this.process = new SimProcess(clock);
+    this.#store = new SimStore(this.process, random.fork(), weather, disk, storeSabotage);
+    const core = random.fork();
+    this.#engine = new Engine({
+      store: this.#store,
+      config,
+      random: { next: () => core.next(), leaseId: () => core.hex(16) },
+      runtime: this.process,
+      inbox: INBOX,
+      checkInvariants,
+      onFatal: (error, exitCode) => {
+        if (this.process.alive) model.fail('the coordinator never gives up', `exit ${exitCode}: ${error.message}`);
+      },
+      onEvent: (event) => {
+        const who = 'taskId' in event ? event.taskId.slice(0, 8) : event.workerId;
+        trace.add(
+          'core',
+          `${event.name} ${who} ${'outcome' in event ? `${event.outcome} ${event.charge} ${event.taskState}` : ''}`,
+        );
+      },
+    });
+  }
+
+  /** True from when calls and streams are taken. */
+  get listening(): boolean {
+    return this.#listening && this.process.alive;
+  }
+
+  /** Opens the store and listens. */
+  start(): void {
+    const { model, trace } = this.parts;
+    trace.add('coordinator', 'starts');
+    this.#engine.start(this).then(
+      () => {
+        if (!this.process.alive) return;
+        trace.add('coordinator', 'listens');
+        this.#listening = true;
+        this.#engine.listening();
+        this.#tick();
+      },
+      (error: unknown) => model.fail('the coordinator starts', String(error)),
+    );
+  }
+
+  /** The process vanishes; `silently`: with its machine, so that nobody is told. */
+  crash(silently: boolean): void {
+    this.parts.trace.add('coordinator', silently ? 'dies with its machine' : 'dies');
+    this.process.kill();
+    this.#listening = false;
+    this.#store.crash();
+    for (const { stream } of this.#hosted.values()) stream.closeFromCoordinator(COORDINATOR_GONE, silently);
+  }
+
+  /**
+   * What a service does with a call: asks the engine.
+   *
+   * @returns The token, or why it is refused.
+   */
+  ask(make: (token: ReplyToken) => Input, listener: (reply: EngineReply) => void): ReplyToken | string {
+    const { refusal } = this.#engine;
+    if (refusal !== null) return refusal.reason;
+    const token = this.#engine.ask(make, 100, (reply) => this.process.alive && listener(reply));
+    return token ?? 'INBOX_FULL';
+  }
+
+  forget(token: ReplyToken): void {
+    this.#engine.forget(token);
+  }
+
+  abandon(token: ReplyToken, taskId: string, cancel: boolean): void {
+    this.#engine.abandon(token, taskId, cancel);
+  }
+
+  accept(stream: SimStream): StreamSide | undefined {
+    if (!this.listening) return undefined;
+    const sessionId = this.#nextSessionId;
+    this.#nextSessionId += 1;
+    const session = new Session(sessionId, this.parts.terms, this.process.monoMs);
+    const hosted: Hosted = { session, stream, waiting: [], over: false };
+    this.#hosted.set(sessionId, hosted);
+    const alive = (run: () => void): void => {
+      if (this.process.alive && !hosted.over) run();
+    };
+    return {
+      onFrame: (bytes) => alive(() => this.#frame(hosted, bytes)),
+      onEnd: () =>
+        alive(() => {
+          session.end(null);
+          this.#markDirty(hosted);
+        }),
+      onWritable: () => alive(() => this.#markDirty(hosted)),
+    };
+  }
+
+  deliver(sessionId: number, outputs: readonly SessionOutput[]): void {
+    if (!this.process.alive) return;
+    const hosted = this.#hosted.get(sessionId);
+    for (const output of outputs) {
+      if (output.kind === 'assign')
+        this.parts.model.assignmentIsDurable(output.ref, this.#store.rowOnDisk(output.ref.taskId));
+    }
+    if (hosted === undefined) return;
+    hosted.session.deliver(this.parts.tamper(sessionId, outputs, this));
+    this.#flush(hosted);
+  }
+
+  /** Sessions that are open now; for the seams of {@link CoordinatorParts.tamper}. */
+  sessionIds(): number[] {
+    return [...this.#hosted.keys()];
+  }
+
+  /** Delivers to another session than the engine meant; see {@link CoordinatorParts.tamper}. */
+  smuggle(sessionId: number, outputs: readonly SessionOutput[]): void {
+    this.#hosted.get(sessionId)?.session.deliver(outputs);
+  }
+
+  #frame(hosted: Hosted, bytes: Uint8Array): void {
+    const frame: ConnectRequest = fromBinary(ConnectRequestSchema, bytes);
+    hosted.session.frame(this.process.monoMs, frame, bytes.byteLength);
+    this.#pass(hosted);
+    this.#markDirty(hosted);
+  }
+
+  #pass(hosted: Hosted): void {
+    hosted.waiting.push(...hosted.session.takeInputs());
+    let passed = 0;
+    for (const { input, bytes } of hosted.waiting) {
+      if (!this.#engine.append(input, bytes)) break;
+      passed += 1;
+    }
+    hosted.waiting.splice(0, passed);
+  }
+
+  #markDirty(hosted: Hosted): void {
+    this.#dirty.add(hosted);
+    if (this.#flushDue) return;
+    this.#flushDue = true;
+    this.process.defer(() => {
+      this.#flushDue = false;
+      const dirty = [...this.#dirty];
+      this.#dirty.clear();
+      for (const one of dirty) this.#flush(one);
+    });
+  }
+
+  #flush(hosted: Hosted): void {
+    if (hosted.over) return;
+    const { session, stream } = hosted;
+    this.#pass(hosted);
+    while (stream.takesFromCoordinator) {
+      const bytes = session.takeFrame(this.process.monoMs);
+      if (bytes === undefined) break;
+      this.parts.model.frameToWorker(stream.host, fromBinary(ConnectResponseSchema, bytes));
+      stream.fromCoordinator(bytes);
+    }
+    if (session.state.t !== 'Ended') return;
+    const { error } = session.state;
+    hosted.over = true;
+    this.#hosted.delete(session.sessionId);
+    this.parts.trace.add('coordinator', `session ${session.sessionId} of ${stream.host} ends ${error?.reason ?? ''}`);
+    stream.closeFromCoordinator(
+      error === null
+        ? { code: 'OK', reason: '', message: '' }
+        : { code: Code[error.code], reason: error.reason, message: error.message },
+    );
+  }
+
+  #tick(): void {
+    this.process.after(TICK_MS, () => {
+      this.#tick();
+      this.process.defer(() => {
+        const nowMs = this.process.monoMs;
+        for (const hosted of this.#hosted.values()) {
+          hosted.session.tick(nowMs);
+          this.#pass(hosted);
+          if (hosted.session.state.t === 'Ended' || hosted.session.ackIsDue(nowMs)) this.#flush(hosted);
+        }
+      });
+    });
+  }
+}

@@ -1,0 +1,59 @@
+import type { SeatPlan } from './plan.js';
+import type { Prng } from './random.js';
+import { SimWorker, type WorkerParts } from './sim-worker.js';
+import { EXIT_REFUSED } from '../../worker/session-effects.js';
+
+/** As many as a hello may name. */
+const MAX_REPLACES = 64;
+
+/** A place for a worker, with the supervisor that keeps one there. */
+export class SimSeat {
+  readonly #random: Prng;
+  #alive: SimWorker[] = [];
+  readonly #dead: string[] = [];
+  #spawned = 0;
+
+  constructor(
+    private readonly parts: WorkerParts,
+    readonly plan: SeatPlan,
+  ) {
+    this.#random = parts.random.fork();
+    this.spawn();
+  }
+
+  /** Processes that live, oldest first. More than one after a takeover, until the loser has noticed. */
+  get alive(): readonly SimWorker[] {
+    return this.#alive;
+  }
+
+  /** Starts one more process under this worker_id. */
+  spawn(): void {
+    this.#spawned += 1;
+    const incarnation = this.#random.hex(32);
+    // Some supervisors know of no dead process, and some forget what they knew.
+    const replaces = this.plan.namesTheDead && this.#random.chance(0.8) ? this.#dead.slice(-MAX_REPLACES) : [];
+    const name = `${this.plan.workerId}~${this.#spawned}`;
+    const worker: SimWorker = new SimWorker(this.parts, name, this.plan, incarnation, replaces, (code) => {
+      if (code === EXIT_REFUSED) this.parts.model.fail('a worker is never refused', name);
+      this.#gone(worker);
+    });
+    this.#alive.push(worker);
+    worker.start();
+  }
+
+  /** One of its processes dies; `silently`: nobody hears of it over the network. */
+  crash(silently: boolean): void {
+    const worker = this.#alive[this.#random.int(0, this.#alive.length - 1)];
+    if (worker === undefined) return;
+    worker.kill(silently);
+    this.#gone(worker);
+  }
+
+  #gone(worker: SimWorker): void {
+    this.#alive = this.#alive.filter((other) => other !== worker);
+    this.#dead.push(worker.incarnation);
+    this.parts.clock.after(this.#random.chance(0.5) ? 10 : this.#random.between(10, 8_000), () => {
+      if (this.#alive.length === 0) this.spawn();
+    });
+  }
+}

@@ -1,0 +1,264 @@
+/**
+ * The simulation: the real core, engine and both real session machines over a simulated clock, network and store, with
+ * simulated handlers and clients. One seed decides everything, so that whatever goes wrong can be had again.
+ *
+ * A run has two phases. First faults happen; whatever is promised must hold all the while (safety). Then nothing fails any
+ * more, and everything has to come to an end in bounded time (liveness). {@link Model} judges.
+ */
+import { CORE_DEFAULTS, type CoreConfig } from '../../coordinator/core/config.js';
+import type { SessionOutput } from '../../coordinator/core/outputs.js';
+import type { SessionTerms } from '../../coordinator/session/session.js';
+import { MemoryDisk } from '../../coordinator/store/memory-store.js';
+import type { SessionEffect } from '../../worker/session-effects.js';
+import { SimClock } from './clock.js';
+import { scheduleFaults } from './faults.js';
+import { Model, type Violation } from './model.js';
+import { SimNetwork } from './network.js';
+import { drawPlan, type HandlerPlan, type SimPlan } from './plan.js';
+import { Prng } from './random.js';
+import { SimClient } from './sim-client.js';
+import { SimCoordinator, type CoordinatorParts } from './sim-coordinator.js';
+import { SimSeat } from './sim-seat.js';
+import type { StoreSabotage, StoreWeather } from './sim-store.js';
+import { Trace } from './trace.js';
+
+/** What is made to go wrong that must not; proofs that the simulation notices. */
+export interface Sabotage {
+  readonly store?: StoreSabotage;
+  /** Share of frames that arrive twice. */
+  readonly duplicateShare?: number;
+  /** What the coordinator judges leases by, as a share of what it grants. */
+  readonly leaseShare?: number;
+  /** Assignments go to every session. */
+  readonly handsOutTwice?: boolean;
+  /** This share of assignments gets lost within the coordinator. */
+  readonly losesAssignments?: number;
+  /** Workers do not abort what they run when their lease is over. */
+  readonly deafToLostLease?: boolean;
+}
+
+export interface SimOptions {
+  readonly sabotage?: Sabotage;
+  /** Gets every line of the trace. */
+  readonly print?: (line: string) => void;
+}
+
+/** How a run went. */
+export interface SimReport {
+  readonly seed: number;
+  /** Null: every rule held. */
+  readonly violation: Violation | null;
+  /** Of the whole trace: the same for every run of the seed. */
+  readonly hash: string;
+  /** What led to the end, oldest first. */
+  readonly newest: readonly string[];
+  readonly simulatedMs: number;
+  readonly events: number;
+  /** Tasks by the state that clients saw them end in. */
+  readonly ends: Readonly<Record<string, number>>;
+  readonly attempts: number;
+}
+
+const CALM: HandlerPlan = { slow: 0, fails: 0, failsForGood: 0, hangs: 0, ignoresAbort: 0, neverSettles: 0 };
+/** How long after the last fault everything has to have ended. */
+const CALM_MS = 300_000;
+const LOOK_MS = 2_000;
+
+/** Runs one seed. Never throws because of what it finds. */
+export async function simulate(seed: number, options: SimOptions = {}): Promise<SimReport> {
+  return new Simulation(seed, options).run();
+}
+
+class Simulation {
+  readonly #clock = new SimClock();
+  readonly #trace: Trace;
+  readonly #model: Model;
+  readonly #random: Prng;
+  readonly #plan: SimPlan;
+  readonly #network: SimNetwork;
+  readonly #weather: StoreWeather;
+  readonly #disk = new MemoryDisk();
+  readonly #sabotage: Sabotage;
+  readonly #coordinatorParts: CoordinatorParts;
+  #coordinator: SimCoordinator;
+  #seats: SimSeat[] = [];
+  #clients: SimClient[] = [];
+  #calm = false;
+
+  constructor(
+    private readonly seed: number,
+    { sabotage = {}, print }: SimOptions,
+  ) {
+    const clock = this.#clock;
+    this.#sabotage = sabotage;
+    this.#trace = new Trace(() => clock.nowMs, print);
+    this.#model = new Model(clock, this.#trace);
+    this.#random = new Prng(seed);
+    this.#plan = drawPlan(this.#random.fork(), (ms) => clock.wallMs + ms);
+    this.#network = new SimNetwork(clock, this.#random.fork(), this.#plan.latencyMs);
+    this.#network.duplicateShare = sabotage.duplicateShare ?? 0;
+    this.#weather = { latencyMs: this.#plan.commitMs, stallMs: 0, busy: false };
+    this.#coordinatorParts = this.#makeCoordinatorParts();
+    this.#coordinator = this.#startCoordinator();
+  }
+
+  async run(): Promise<SimReport> {
+    const { faultsMs, faults, seats, tasks, latencyMs } = this.#plan;
+    const clock = this.#clock;
+    const parts = { clock, random: this.#random.fork(), trace: this.#trace, model: this.#model };
+    const tempers = (): HandlerPlan => (this.#calm ? CALM : this.#plan.handlers);
+    const tamper = (effect: SessionEffect): boolean => this.#letsWorker(effect);
+    this.#seats = seats.map((seat) => new SimSeat({ ...parts, network: this.#network, tempers, tamper }, seat));
+    const lost = (): number => (this.#calm ? 0 : this.#plan.lostCalls);
+    const coordinator = (): SimCoordinator => this.#coordinator;
+    this.#clients = tasks.map((task) => new SimClient({ ...parts, coordinator, latencyMs, lost }, task));
+    scheduleFaults(faults, faultsMs, {
+      ...{ clock, random: this.#random.fork(), trace: this.#trace, network: this.#network },
+      ...{ weather: this.#weather, seats: this.#seats },
+      crashCoordinator: (silently) => this.#crashCoordinator(silently),
+    });
+    await this.#runFor(faultsMs);
+    await this.#calmDown();
+    return this.#report();
+  }
+
+  #makeCoordinatorParts(): CoordinatorParts {
+    const { leaseMs, stuckGraceMs, balancing } = this.#plan;
+    const random = this.#random.fork();
+    const config: CoreConfig = {
+      ...CORE_DEFAULTS,
+      leaseMs: leaseMs * (this.#sabotage.leaseShare ?? 1),
+      ...{
+        stuckGraceMs,
+        balancing,
+        maxHistory: 50,
+        maxAssignmentsPerStep: random.pick([1, 4, 2_048]),
+        maxIdleClasses: 2,
+      },
+    };
+    const terms: SessionTerms = {
+      ...{ heartbeatIntervalMs: Math.floor(leaseMs / 3), leaseMs, stuckGraceMs },
+      ...{ maxPayloadBytes: 1_048_576, version: 'sim' },
+    };
+    return {
+      ...{ clock: this.#clock, random, disk: this.#disk, weather: this.#weather, model: this.#model },
+      ...{ trace: this.#trace, config, terms, storeSabotage: this.#sabotage.store ?? {} },
+      tamper: (sessionId, outputs) => this.#letOut(sessionId, outputs),
+    };
+  }
+
+  #startCoordinator(): SimCoordinator {
+    const coordinator = new SimCoordinator(this.#coordinatorParts);
+    this.#network.acceptor = coordinator;
+    coordinator.start();
+    return coordinator;
+  }
+
+  #crashCoordinator(silently: boolean): void {
+    if (!this.#coordinator.process.alive) return;
+    this.#coordinator.crash(silently);
+    const downMs = this.#random.pick([50, 2_000, this.#random.between(0, 25_000)]);
+    this.#clock.after(downMs, () => (this.#coordinator = this.#startCoordinator()), true);
+  }
+
+  /** The seam for {@link Sabotage} between engine and sessions. */
+  #letOut(sessionId: number, outputs: readonly SessionOutput[]): readonly SessionOutput[] {
+    const { handsOutTwice, losesAssignments } = this.#sabotage;
+    if (handsOutTwice === true) {
+      const assignments = outputs.filter(({ kind }) => kind === 'assign');
+      for (const other of this.#coordinator.sessionIds()) {
+        if (other !== sessionId && assignments.length > 0) this.#coordinator.smuggle(other, assignments);
+      }
+    }
+    if (losesAssignments === undefined) return outputs;
+    return outputs.filter(({ kind }) => kind !== 'assign' || !this.#random.chance(losesAssignments));
+  }
+
+  #letsWorker(effect: SessionEffect): boolean {
+    return !(this.#sabotage.deafToLostLease === true && effect.kind === 'abort' && effect.cause === 'LEASE_LOST');
+  }
+
+  async #runFor(ms: number, done = (): boolean => false): Promise<void> {
+    const over = (): boolean => this.#model.violation !== null || done();
+    if (over()) return;
+    await this.#clock.runUntil(this.#clock.nowMs + ms, over);
+  }
+
+  async #calmDown(): Promise<void> {
+    this.#trace.add('FAULT', 'none any more');
+    this.#calm = true;
+    this.#weather.stallMs = 0;
+    this.#weather.busy = false;
+    this.#network.heal();
+    const endMs = this.#clock.nowMs + CALM_MS;
+    let quiet = false;
+    while (this.#clock.nowMs < endMs && this.#model.violation === null && !quiet) {
+      for (const client of this.#clients) if (!client.done) client.read();
+      await this.#runFor(LOOK_MS);
+      quiet = this.#clients.every(({ done }) => done) && (await this.#fleetIsQuiet());
+    }
+    if (this.#model.violation !== null) return;
+    if (!quiet) await this.#failLiveness();
+    for (const client of this.#clients) client.read();
+    await this.#runFor(LOOK_MS);
+  }
+
+  async #failLiveness(): Promise<void> {
+    const open = [...this.#model.tasks.values()].filter(
+      ({ end }, index) => end === null && this.#clients[index]?.done === false,
+    );
+    const rule = open.length > 0 ? 'every task ends once faults have stopped' : 'every worker becomes ready and idle';
+    const fleet = await this.#fleet();
+    this.#model.fail(rule, `${open.map(({ plan }) => plan.taskId).join(' ')}; fleet: ${fleet.join(', ')}`);
+  }
+
+  async #fleetIsQuiet(): Promise<boolean> {
+    const ready = await this.#fleet();
+    return this.#seats.every(({ plan, alive }) => alive.length === 1 && ready.includes(`${plan.workerId} READY 0`));
+  }
+
+  /** What a person sees who lists the workers. */
+  async #fleet(): Promise<string[]> {
+    let seen: string[] | null = null;
+    this.#clock.after(
+      0,
+      () => {
+        if (!this.#coordinator.listening) return;
+        this.#coordinator.ask(
+          (token) => ({ kind: 'listWorkers', token, afterWorkerId: '', limit: 100 }),
+          (reply) => {
+            if (reply.kind !== 'workers') return;
+            seen = reply.workers.map(({ workerId, state, slotsUsed }) => `${workerId} ${state} ${slotsUsed}`);
+          },
+        );
+      },
+      true,
+    );
+    await this.#runFor(LOOK_MS, () => seen !== null);
+    return seen ?? [];
+  }
+
+  #report(): SimReport {
+    const ends: Record<string, number> = {};
+    let attempts = 0;
+    for (const task of this.#model.tasks.values()) {
+      const state = task.end?.state ?? 'NONE';
+      ends[state] = (ends[state] ?? 0) + 1;
+      attempts += task.attempts.length;
+    }
+    const { violation } = this.#model;
+    const { nowMs: simulatedMs, eventCount: events } = this.#clock;
+    this.#trace.add('end', `${events} events`);
+    const { seed } = this;
+    return {
+      seed,
+      violation,
+      hash: this.#trace.hash(),
+      newest: this.#trace.newest(),
+      simulatedMs,
+      events,
+      ends,
+      attempts,
+    };
+  }
+}
