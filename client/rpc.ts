@@ -81,7 +81,7 @@ export class RpcChannel implements Disposable {
     try {
       return await this.#unary(method, request, deadlineMs, options);
     } catch (error) {
-      throw this.#explain(FleetError.from(error), timeoutMs);
+      throw this.#explain(FleetError.from(error), timeoutMs, options.signal?.aborted === true);
     }
   }
 
@@ -143,21 +143,21 @@ export class RpcChannel implements Disposable {
     }
   }
 
-  #explain(error: FleetError, timeoutMs: number | null): FleetError {
+  #explain(error: FleetError, timeoutMs: number | null, cancelledHere: boolean): FleetError {
     if (error.reason !== '') return error;
     if (error.code === Code.DEADLINE_EXCEEDED) {
       const message = `the coordinator at ${this.address} did not answer within ${timeoutMs ?? 0} ms; look at its log, or try again`;
       return new FleetError(error.code, '', message, { cause: error });
     }
-    if (error.code !== Code.UNAVAILABLE) return error;
+    // A server that is torn down resets its calls as if the caller had cancelled them.
+    const wasReset = error.code === Code.CANCELLED && !cancelledHere;
+    if (error.code !== Code.UNAVAILABLE && !wasReset) return error;
     const why = error.message
-      .replace(/^No connection established\. Last error: /, '')
-      .split(/\.? Resolution note: /, 1)[0];
-    if (/^Connection dropped|ECONNRESET|GOAWAY|session/i.test(error.message)) {
-      const message = `the connection to the coordinator at ${this.address} was lost (${why ?? ''}); it may have stopped: try again`;
-      return new FleetError(error.code, CONNECTION_LOST, message, { cause: error });
-    }
-    return this.#unreachable(why ?? '', error);
+      .replace(/^No connection established\. Last error: (Error: )?/, '')
+      .replace(/\.? Resolution note: .*$/, '');
+    if (!wasReset && !/^Connection dropped|ECONNRESET|GOAWAY/.test(error.message)) return this.#unreachable(why, error);
+    const message = `the connection to the coordinator at ${this.address} was lost (${why}); it may have stopped: try again`;
+    return new FleetError(Code.UNAVAILABLE, CONNECTION_LOST, message, { cause: error });
   }
 
   #unreachable(why: string, cause?: FleetError): FleetError {

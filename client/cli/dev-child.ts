@@ -39,7 +39,7 @@ export class DevChild {
   /** Fulfilled once it has ended and its output has been read. */
   readonly ended: Promise<DevChildEnd>;
   readonly #process: ChildProcess;
-  readonly #lastLines: LogLine[] = [];
+  readonly #lastLines: { readonly line: LogLine; readonly told: boolean }[] = [];
   readonly #listeners = new Set<(line: LogLine) => void>();
   #hasEnded = false;
 
@@ -62,9 +62,14 @@ export class DevChild {
     return this.#hasEnded;
   }
 
-  /** The newest lines, for a person. */
+  /** Its newest lines, for a person; none if they have all been told by `onAlarm` already. */
   get lastLines(): readonly string[] {
-    return this.#lastLines.map(logLineText);
+    return this.#lastLines.every(({ told }) => told) ? [] : this.#lastLines.map(({ line }) => logLineText(line));
+  }
+
+  /** Where all its lines are. */
+  get logPath(): string {
+    return this.options.log.path;
   }
 
   /** The first line from now on that fits; undefined if the child ends, or `signal` is aborted, before one came. */
@@ -132,10 +137,11 @@ export class DevChild {
     if (stream === null) return;
     createInterface({ input: stream, crlfDelay: Infinity }).on('line', (text) => {
       const line = parseLogLine(text);
+      const told = alarms(line) && text.trim() !== '';
       this.options.log.write(text);
-      this.#lastLines.push(line);
+      this.#lastLines.push({ line, told });
       if (this.#lastLines.length > LAST_LINES_MAX) this.#lastLines.shift();
-      if (alarms(line) && text.trim() !== '') this.options.onAlarm(logLineText(line));
+      if (told) this.options.onAlarm(logLineText(line));
       for (const listener of [...this.#listeners]) listener(line);
     });
   }

@@ -193,9 +193,9 @@ function endedByItself(child: DevChild, { code, signal, error }: DevChildEnd): C
 }
 
 function notReady(what: string, child: DevChild, cause?: unknown): CliError {
-  const lines = child.lastLines.map((line) => `  ${line}`).join('\n');
-  const said = lines === '' ? 'It printed nothing.' : `Its last lines:\n${lines}`;
-  return new CliError(EXIT.failed, `${what}. ${said}`, cause === undefined ? undefined : { cause });
+  const lines = child.lastLines.map((line) => `\n  ${line}`).join('');
+  const said = lines === '' ? `its log is ${child.logPath}` : `its last lines, from ${child.logPath}:${lines}`;
+  return new CliError(EXIT.failed, `${what}; ${said}`, cause === undefined ? undefined : { cause });
 }
 
 function unusable(data: string, error: unknown): CliError {

@@ -1,0 +1,246 @@
+import { createServer, type Server as NetServer, type Socket } from 'node:net';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { status } from '@grpc/grpc-js';
+import { afterEach, describe, expect, it } from 'vitest';
+import { FleetError } from '../../../proto/fleet-error.js';
+import { AttemptCharge, AttemptOutcome, TaskState } from '../../../proto/gen/remuda/v1/task_pb.js';
+import { OnAbandon } from '../../../proto/gen/remuda/v1/task_service_pb.js';
+import { CannedCoordinator, jsonPayload, remuda, sentText, startRemuda } from './support.js';
+
+const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+const TASK_ID = '01976f2e-5a10-7c3e-8b52-3f2a9d1c4e60';
+
+const cleanups: (() => unknown)[] = [];
+afterEach(() => {
+  for (const cleanup of cleanups.splice(0)) cleanup();
+});
+
+/** A coordinator whose tasks succeed with their own payload. */
+const echoing = () =>
+  CannedCoordinator.start({
+    run: ({ task }) => ({
+      task: { taskId: task?.taskId ?? '', state: TaskState.SUCCEEDED, ...(task?.payload && { result: task.payload }) },
+    }),
+  });
+
+/** A coordinator whose tasks never end, and wait with a reason. */
+const endless = () =>
+  CannedCoordinator.start({
+    run: () => undefined,
+    get: ({ taskId }) => ({ task: { taskId, state: TaskState.QUEUED, waiting: { message: 'no worker for it' } } }),
+  });
+
+describe('remuda submit', { timeout: 60_000 }, () => {
+  it('should print the id alone, made here, and what the coordinator has to say on stderr', async () => {
+    const coordinator = await CannedCoordinator.start({
+      submit: ({ taskId }) => ({ taskId, notice: 'no worker handles this type' }),
+    });
+    const { code, stdout, stderr } = await remuda(coordinator.address, ['submit', 'echo', '{"a":1}']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: 'no worker handles this type' });
+    expect(stdout).toMatch(UUID_V7);
+    expect(coordinator.submitted).toMatchObject([{ taskId: stdout, type: 'echo' }]);
+    expect(sentText(coordinator.submitted[0]?.payload)).toBe('{"a":1}');
+  });
+
+  it('should send every option', async () => {
+    const coordinator = await CannedCoordinator.start();
+    const options = ['--priority', '50', '--timeout', '1.5s', '--label', 'disk=ssd', '--label', 'zone=a=b'];
+    const { stdout } = await remuda(coordinator.address, [
+      'submit',
+      'x',
+      ...options,
+      '--task-id',
+      TASK_ID.toUpperCase(),
+    ]);
+    expect(stdout).toBe(TASK_ID);
+    expect(coordinator.submitted[0]).toMatchObject({
+      taskId: TASK_ID,
+      options: {
+        priority: 50,
+        timeout: { seconds: 1n, nanos: 500_000_000 },
+        requiredLabels: { disk: 'ssd', zone: 'a=b' },
+      },
+    });
+    expect(coordinator.submitted[0]?.payload).toBeUndefined();
+  });
+
+  it('should take the payload from a file and from stdin', async () => {
+    const coordinator = await CannedCoordinator.start();
+    const directory = mkdtempSync(join(tmpdir(), 'remuda-cli-'));
+    cleanups.push(() => rmSync(directory, { recursive: true }));
+    const file = join(directory, 'payload.json');
+    writeFileSync(file, '\uFEFF{"from":"file"}\n');
+    await remuda(coordinator.address, ['submit', 'echo', `@${file}`]);
+    await remuda(coordinator.address, ['submit', 'echo', '-'], '{"from":"stdin"}');
+    expect(coordinator.submitted.map(({ payload }) => sentText(payload))).toEqual([
+      '{"from":"file"}\n',
+      '{"from":"stdin"}',
+    ]);
+    const missing = await remuda(coordinator.address, ['submit', 'echo', `@${file}.not`]);
+    expect(missing).toMatchObject({ code: 2, stdout: '' });
+    expect(missing.stderr).toContain(`${file}.not`);
+  });
+
+  it('should print with --wait the result alone, and let the task survive the wait', async () => {
+    const coordinator = await echoing();
+    const args = ['submit', 'echo', '{"n":12345678901234567890}', '--wait', '--wait-timeout', '30s'];
+    expect(await remuda(coordinator.address, args)).toEqual({
+      code: 0,
+      stdout: '{"n":12345678901234567890}',
+      stderr: '',
+    });
+    expect(coordinator.run).toMatchObject([{ onAbandon: OnAbandon.KEEP }]);
+    // A gRPC deadline would become the task's own.
+    expect(coordinator.deadlines).toEqual([Infinity]);
+  });
+
+  it('should print null for a task that returned nothing', async () => {
+    const coordinator = await CannedCoordinator.start({ run: () => ({ task: { state: TaskState.SUCCEEDED } }) });
+    expect(await remuda(coordinator.address, ['submit', 'echo', '--wait'])).toMatchObject({ code: 0, stdout: 'null' });
+  });
+
+  it('should tell on stderr why a task failed, with every attempt, and exit 1', async () => {
+    const failure = { reason: 'ASKED_TO_FAIL', message: 'no \u001b[31mluck' };
+    const attempt = { outcome: AttemptOutcome.FAILED, charge: AttemptCharge.FAILURE, failure, runMs: 12 };
+    const coordinator = await CannedCoordinator.start({
+      run: () => ({
+        task: {
+          ...{ taskId: TASK_ID, type: 'fail', state: TaskState.DEAD_LETTERED, failure, attempt: 2 },
+          attempts: [
+            { ...attempt, attempt: 1, workerId: 'w/0' },
+            { ...attempt, attempt: 2, workerId: 'w/1' },
+          ],
+        },
+      }),
+    });
+    const { code, stdout, stderr } = await remuda(coordinator.address, ['submit', 'fail', '--wait']);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toContain('DEAD_LETTERED: ASKED_TO_FAIL: no \\u001b[31mluck');
+    expect(stderr).toMatch(/1 {2}FAILED on w\/0 after 12ms \(a failure\)[^]*2 {2}FAILED on w\/1/);
+  });
+
+  it('should give up waiting after --wait-timeout with exit 4, saying where the task stands', async () => {
+    const coordinator = await endless();
+    const args = ['submit', 'echo', '--wait', '--wait-timeout', '300ms', '--task-id', TASK_ID];
+    const { code, stdout, stderr } = await remuda(coordinator.address, args);
+    expect({ code, stdout }).toEqual({ code: 4, stdout: '' });
+    expect(stderr).toContain('has not ended within 300ms (QUEUED: no worker for it)');
+    expect(stderr).toContain(`remuda get ${TASK_ID}`);
+  });
+
+  it('should say while it waits why nothing happens; Ctrl-C leaves with 130 and the id', async () => {
+    const coordinator = await endless();
+    const program = startRemuda(coordinator.address, ['submit', 'echo', '--wait', '--task-id', TASK_ID]);
+    await once(program.child.stderr, 'waiting: no worker for it');
+    program.kill('SIGINT');
+    expect(await program.exit()).toEqual({ code: 130, signal: null });
+    expect(program.stdout).toBe('');
+    expect(program.stderr).toContain(`remuda get ${TASK_ID}`);
+  });
+
+  it('should ask again with the same id when the coordinator goes away and comes back', async () => {
+    const first = await endless();
+    const program = startRemuda(first.address, ['submit', 'echo', '7', '--wait', '--task-id', TASK_ID]);
+    await once(program.child.stderr, 'waiting: no worker for it');
+    first.server.forceShutdown();
+    await once(program.child.stderr, 'the coordinator went away');
+    const second = await CannedCoordinator.start(
+      { run: () => ({ task: { state: TaskState.SUCCEEDED, result: jsonPayload('7') } }) },
+      first.address,
+    );
+    expect((await program.exit()).code).toBe(0);
+    expect(program.stdout).toBe('7');
+    expect(second.run).toMatchObject([{ task: { taskId: TASK_ID } }]);
+  });
+
+  it('should exit 5 when the coordinator refuses, with its sentence and reason', async () => {
+    const refuse = () => {
+      throw new FleetError(status.ALREADY_EXISTS, 'TASK_ID_TAKEN', 'the id is taken; choose another');
+    };
+    const coordinator = await CannedCoordinator.start({ submit: refuse, run: refuse });
+    for (const wait of [[], ['--wait']]) {
+      expect(await remuda(coordinator.address, ['submit', 'echo', ...wait])).toEqual({
+        code: 5,
+        stdout: '',
+        stderr: 'remuda: the id is taken; choose another [TASK_ID_TAKEN]',
+      });
+    }
+  });
+
+  it.each([[[]], [['--wait']]])('should exit 3 when nobody listens, naming the address: %j', async (wait) => {
+    const port = await freePort();
+    const { code, stdout, stderr } = await remuda(`127.0.0.1:${port}`, ['submit', 'echo', ...wait]);
+    expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
+    expect(stderr).toContain(`no coordinator answers at 127.0.0.1:${port} (connect ECONNREFUSED`);
+    expect(stderr).toContain('npm start');
+  });
+
+  it('should exit 3 when somebody listens who never answers', async () => {
+    const sockets: Socket[] = [];
+    const server = createServer((socket) => sockets.push(socket.on('error', () => undefined)));
+    const port = await listen(server);
+    cleanups.push(() => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    });
+    const { code, stderr } = await remuda(`127.0.0.1:${port}`, ['stats']);
+    expect(code).toBe(3);
+    expect(stderr).toContain(`no coordinator answers at 127.0.0.1:${port}`);
+  });
+
+  it.each([
+    ['malformed JSON', ['echo', '{path: 1}'], ['"p" at line 1, column 2', `'{"hello":"world"}'`]],
+    ['a bad type', ['-echo'], ["unknown option '-echo'"]],
+    ['an empty type', [''], ['the task type is ""', 'file.checksum']],
+    ['a priority out of range', ['echo', '--priority', '101'], ['--priority', '0 to 100']],
+    ['a time without a unit', ['echo', '--timeout', '30'], ['--timeout', '500ms, 30s or 5m']],
+    ['a label without a value', ['echo', '--label', 'disk'], ['--label', 'KEY=VALUE']],
+    ['a label named twice', ['echo', '--label', 'a=1', '--label', 'a=2'], ['"a" is named twice']],
+    ['an id that is no UUID', ['echo', '--task-id', 'x'], ['--task-id', 'UUID']],
+    ['a wait time without --wait', ['echo', '--wait-timeout', '1s'], ['add --wait']],
+    ['two payloads', ['echo', '1', '2'], ['too many arguments']],
+    ['no type', [], ["missing required argument 'TYPE'"]],
+  ])('should exit 2 before sending anything for %s', async (_name, args, said) => {
+    const coordinator = await CannedCoordinator.start();
+    const { code, stdout, stderr } = await remuda(coordinator.address, ['submit', ...args]);
+    expect({ code, stdout, submitted: coordinator.submitted }).toEqual({ code: 2, stdout: '', submitted: [] });
+    for (const text of said) expect(stderr).toContain(text);
+  });
+
+  it('should exit 2 for a payload over 1 MiB, before sending it', async () => {
+    const coordinator = await CannedCoordinator.start();
+    const { code, stderr } = await remuda(coordinator.address, ['submit', 'echo', '-'], `"${'x'.repeat(1_048_576)}"`);
+    expect({ code, submitted: coordinator.submitted }).toEqual({ code: 2, submitted: [] });
+    expect(stderr).toContain('1048576');
+  });
+});
+
+/** Waits until a stream has printed a text. */
+async function once(stream: NodeJS.ReadableStream | null, text: string): Promise<void> {
+  let seen = '';
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`no "${text}" in: ${seen}`)), 20_000);
+    stream?.on('data', (chunk: Buffer) => {
+      seen += chunk.toString();
+      if (!seen.includes(text)) return;
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+async function listen(server: NetServer): Promise<number> {
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  const port = await listen(server);
+  await new Promise((done) => server.close(done));
+  return port;
+}

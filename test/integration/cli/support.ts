@@ -1,0 +1,141 @@
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { Metadata, Server, ServerCredentials, type ServerUnaryCall } from '@grpc/grpc-js';
+import { afterEach } from 'vitest';
+import { FleetError } from '../../../proto/fleet-error.js';
+import {
+  FleetService,
+  GetFleetStatsResponseSchema,
+  GetWorkerResponseSchema,
+  ListWorkersResponseSchema,
+  type ListWorkersRequest,
+} from '../../../proto/gen/remuda/v1/fleet_service_pb.js';
+import {
+  GetTaskResponseSchema,
+  RunTaskResponseSchema,
+  SubmitTaskResponseSchema,
+  SubmitTasksResponseSchema,
+  TaskService,
+  type GetTaskRequest,
+  type RunTaskRequest,
+  type RunTaskResponse,
+  type SubmitTaskRequest,
+} from '../../../proto/gen/remuda/v1/task_service_pb.js';
+import { serviceDefinition, type GrpcHandlers } from '../../../proto/service-definition.js';
+import { endPrograms, startProgram, type StartOptions } from '../../support/programs.js';
+
+type RunCall = ServerUnaryCall<RunTaskRequest, RunTaskResponse>;
+
+/** Canned answers, of which each test sets what it needs. A thrown FleetError becomes the call's status. */
+export interface Answers {
+  submit: (request: SubmitTaskRequest) => MessageInitShape<typeof SubmitTaskResponseSchema>;
+  /** Undefined: never. */
+  run: (request: RunTaskRequest, call: RunCall) => MessageInitShape<typeof RunTaskResponseSchema> | undefined;
+  get: (request: GetTaskRequest) => MessageInitShape<typeof GetTaskResponseSchema>;
+  workers: (request: ListWorkersRequest) => MessageInitShape<typeof ListWorkersResponseSchema>;
+  stats: () => MessageInitShape<typeof GetFleetStatsResponseSchema>;
+}
+
+/** A server of both services on a free port. */
+export class CannedCoordinator {
+  readonly server = new Server();
+  readonly submitted: SubmitTaskRequest[] = [];
+  readonly run: RunTaskRequest[] = [];
+  /** gRPC deadlines of the RunTask calls. */
+  readonly deadlines: (Date | number)[] = [];
+  address = '';
+
+  static async start(answers: Partial<Answers> = {}, at = '127.0.0.1:0'): Promise<CannedCoordinator> {
+    const coordinator = new CannedCoordinator();
+    coordinator.server.addService(serviceDefinition(TaskService), coordinator.taskService(answers));
+    coordinator.server.addService(serviceDefinition(FleetService), fleetService(answers));
+    const port = await new Promise<number>((resolve, reject) => {
+      coordinator.server.bindAsync(at, ServerCredentials.createInsecure(), (error, bound) =>
+        error === null ? resolve(bound) : reject(error),
+      );
+    });
+    coordinator.address = at.startsWith('unix:') ? at : `127.0.0.1:${port}`;
+    running.push(coordinator);
+    return coordinator;
+  }
+
+  private taskService(answers: Partial<Answers>): GrpcHandlers<typeof TaskService> {
+    return {
+      submitTask: (call, callback) => {
+        this.submitted.push(call.request);
+        answer(callback, () =>
+          create(SubmitTaskResponseSchema, answers.submit?.(call.request) ?? { taskId: call.request.taskId }),
+        );
+      },
+      submitTasks: (_call, callback) => answer(callback, () => create(SubmitTasksResponseSchema)),
+      runTask: (call, callback) => {
+        this.run.push(call.request);
+        this.deadlines.push(call.getDeadline());
+        const metadata = new Metadata();
+        metadata.set('remuda-task-id', call.request.task?.taskId ?? '');
+        call.sendMetadata(metadata);
+        answer(callback, () => {
+          const response = answers.run?.(call.request, call);
+          return response === undefined ? undefined : create(RunTaskResponseSchema, response);
+        });
+      },
+      getTask: (call, callback) =>
+        answer(callback, () => create(GetTaskResponseSchema, answers.get?.(call.request) ?? {})),
+    };
+  }
+}
+
+function fleetService(answers: Partial<Answers>): GrpcHandlers<typeof FleetService> {
+  return {
+    listWorkers: (call, callback) =>
+      answer(callback, () => create(ListWorkersResponseSchema, answers.workers?.(call.request) ?? {})),
+    getWorker: (_call, callback) => answer(callback, () => create(GetWorkerResponseSchema)),
+    getFleetStats: (_call, callback) =>
+      answer(callback, () => create(GetFleetStatsResponseSchema, answers.stats?.() ?? {})),
+  };
+}
+
+type Callback<T> = (error: ReturnType<FleetError['toStatus']> | null, value?: T) => void;
+
+function answer<T>(callback: Callback<T>, give: () => T | undefined): void {
+  try {
+    const value = give();
+    if (value !== undefined) callback(null, value);
+  } catch (error) {
+    callback(FleetError.from(error).toStatus());
+  }
+}
+
+const running: CannedCoordinator[] = [];
+afterEach(async () => {
+  await endPrograms();
+  for (const { server } of running.splice(0)) server.forceShutdown();
+});
+
+export interface Outcome {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Starts `remuda`; with no address, the one of the variable or the default. */
+export function startRemuda(address: string | undefined, args: readonly string[], options: StartOptions = {}) {
+  return startProgram('remuda', args, { ...options, env: { ...options.env, REMUDA_ADDRESS: address ?? '' } });
+}
+
+/** Runs `remuda` to its end. */
+export async function remuda(address: string | undefined, args: readonly string[], stdin?: string): Promise<Outcome> {
+  const program = startRemuda(address, args, stdin === undefined ? {} : { stdin: 'pipe' });
+  program.child.stdin?.end(stdin);
+  const { code } = await program.exit();
+  return { code, stdout: program.stdout, stderr: program.stderr };
+}
+
+/** JSON as the body of a payload. */
+export function jsonPayload(text: string) {
+  return { contentType: 'application/json', body: { case: 'data' as const, value: new TextEncoder().encode(text) } };
+}
+
+/** Content of a payload that was sent. */
+export function sentText(payload: { body: { case: string | undefined; value?: unknown } } | undefined): string {
+  return new TextDecoder().decode(payload?.body.value as Uint8Array);
+}
