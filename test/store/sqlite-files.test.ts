@@ -94,7 +94,7 @@ describe('SQLite store: what the file is', () => {
     const db = new DatabaseSync(path);
     db.exec('PRAGMA application_id = 1');
     await refused(path, 'NOT_A_STORE');
-    db.exec(`PRAGMA application_id = ${0x524d4441}`);
+    db.exec(`PRAGMA application_id = 1380795457`);
     db.close();
     await opensAt(path);
   });

@@ -1,9 +1,9 @@
 import { create, fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
 import { isFleetError, type FleetError } from '../../../proto/fleet-error.js';
+import type { HelloSchema } from '../../../proto/gen/remuda/v1/worker_service_pb.js';
 import {
   ConnectRequestSchema,
   ConnectResponseSchema,
-  HelloSchema,
   type ConnectResponse,
 } from '../../../proto/gen/remuda/v1/worker_service_pb.js';
 import type { Input } from '../../../coordinator/core/inputs.js';
