@@ -204,20 +204,17 @@ export class SessionMachine {
     }
     const { fresh, ackedSentMs } = arrival;
     if (ackedSentMs !== undefined) this.ackedSentMs = Math.max(ackedSentMs, this.ackedSentMs ?? -Infinity);
+    if (nowMs < this.leaseEndMs()) this.leaseLost = false;
     if (!fresh) return;
     if (current.t === 'AwaitingWelcome') {
       if (frame.welcome === undefined) {
-        this.drop(
-          nowMs,
-          'INTERNAL',
-          'FIRST_FRAME_NOT_WELCOME',
-          'the first frame was no welcome; is this a coordinator?',
-        );
+        const message = 'the first frame was no welcome; is this a coordinator?';
+        this.drop(nowMs, 'INTERNAL', 'FIRST_FRAME_NOT_WELCOME', message);
         return;
       }
       this.welcomed(nowMs, current, frame.welcome);
     }
-    this.apply(nowMs, frame);
+    if (this.current.t === 'Open') this.apply(nowMs, frame);
   }
 
   private apply(nowMs: number, { assignments, reportAcks, cancels, drain }: ConnectResponse): void {
@@ -520,8 +517,13 @@ export class SessionMachine {
       this.drop(nowMs, 'INTERNAL', 'INVALID_WELCOME', 'the welcome names no lease or no heartbeat interval');
       return;
     }
-    this.failures = 0;
     this.leaseMs = leaseMs;
+    if (nowMs >= this.leaseEndMs()) {
+      // What comes with it may already run elsewhere.
+      this.drop(nowMs, 'DEADLINE_EXCEEDED', 'WELCOME_TIMEOUT', `the welcome came ${leaseMs} ms after hello, or later`);
+      return;
+    }
+    this.failures = 0;
     this.leaseLost = false;
     this.owesSnapshot = false;
     this.disconnectedMs = undefined;

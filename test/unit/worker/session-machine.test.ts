@@ -340,6 +340,35 @@ describe('the lease', () => {
     expect(rig.aborts).toEqual([]);
   });
 
+  it('should not begin with a welcome that is older than itself', () => {
+    const rig = new Rig();
+    rig.machine.start(rig.nowMs);
+    rig.turn();
+    rig.machine.opened(rig.sessionNumber);
+    rig.turn();
+    rig.advance(3_000);
+    const welcome = { heartbeatIntervalMs: 1_000, leaseMs: 3_000 };
+    rig.say({ welcome, assignments: [{ attempt: ref('t'), type: 'work', timeoutMs: 1_000 }] });
+    expect(rig.machine.state.t).toBe('BackingOff');
+    expect(rig.run).toEqual([]);
+  });
+
+  it('should end again after it has ended and was renewed on the same stream', () => {
+    const rig = new Rig();
+    rig.connect();
+    rig.running('t');
+    rig.advance(5_000, { acknowledge: true });
+    // The whole process stood still, and so did the coordinator.
+    rig.nowMs += 60_000;
+    rig.turn();
+    expect(rig.aborts).toEqual(['t:LEASE_LOST']);
+    rig.settle('t');
+    rig.say({});
+    rig.running('u');
+    rig.advance(15_000);
+    expect(rig.aborts).toEqual(['t:LEASE_LOST', 'u:LEASE_LOST']);
+  });
+
   it('should offer what a handler returned after it as an unsent report', () => {
     const rig = new Rig();
     rig.connect();
