@@ -15,6 +15,7 @@ export interface HttpServerOptions {
 interface Answer {
   readonly status: number;
   readonly contentType?: string;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly text: string;
 }
 
@@ -79,6 +80,7 @@ export class HttpServer {
       'content-type': answer.contentType ?? TEXT,
       'cache-control': 'no-store',
       'x-content-type-options': 'nosniff',
+      ...answer.headers,
     });
     response.end(request.method === 'HEAD' ? '' : answer.text);
   }
@@ -90,7 +92,12 @@ export class HttpServer {
       return { status: 421, text };
     }
     if (request.method !== 'GET' && request.method !== 'HEAD') {
-      return { status: 405, text: `${request.method ?? ''} is not served here; everything is read with GET\n` };
+      const headers = { allow: 'GET, HEAD' };
+      return {
+        status: 405,
+        headers,
+        text: `${request.method ?? ''} is not served here; everything is read with GET\n`,
+      };
     }
     const [path] = (request.url ?? '').split('?', 1);
     if (path === '/metrics') {

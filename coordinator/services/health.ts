@@ -5,6 +5,7 @@ import { FleetService } from '../../proto/gen/remuda/v1/fleet_service_pb.js';
 import { TaskService } from '../../proto/gen/remuda/v1/task_service_pb.js';
 import { WorkerService } from '../../proto/gen/remuda/v1/worker_service_pb.js';
 import { reflectionPackage, type ReflectionPackage } from '../../proto/service-definition.js';
+import { strictFile } from './health-file.js';
 
 const SERVICES = [TaskService, FleetService, WorkerService] as const;
 const HEALTH = 'grpc.health.v1.Health';
@@ -37,5 +38,5 @@ function healthPackage(): ReflectionPackage {
   const { requestType } = healthService.Check as unknown as {
     requestType: { format: string; type: object; fileDescriptorProtos: Buffer[] };
   };
-  return { [HEALTH]: requestType };
+  return { [HEALTH]: { ...requestType, fileDescriptorProtos: requestType.fileDescriptorProtos.map(strictFile) } };
 }

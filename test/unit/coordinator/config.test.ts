@@ -102,6 +102,11 @@ describe('parseConfig, values', () => {
     expect(parseConfig(['--heartbeat-interval', '2s'], {}).leaseMs).toBe(6_000);
   });
 
+  it('takes no lease below 1 s, also by default', () => {
+    expect(parseConfig(['--heartbeat-interval', '100ms'], {}).leaseMs).toBe(1_000);
+    expect(usage(['--heartbeat-interval', '100ms', '--lease', '999ms']).text).toContain('from 1s to 1h');
+  });
+
   it.each([
     ['--heartbeat-interval', '99ms', '100ms to 5m'],
     ['--heartbeat-interval', '6m', '100ms to 5m'],
