@@ -181,8 +181,10 @@ async function locked(work) {
     if (performance.now() > giveUpMs) {
       throw new SetupFailure(`Process ${owner} has been setting up for too long; stop it, or remove ${lockPath}`);
     }
-    if (!said && isAlive(owner)) process.stderr.write(`Waiting for process ${owner}, which is setting up ...\n`);
-    said = true;
+    if (!said && owner !== 0 && isAlive(owner)) {
+      process.stderr.write(`Waiting for process ${owner}, which is setting up ...\n`);
+      said = true;
+    }
     await delay(LOCK_LOOK_MS);
   }
   try {
