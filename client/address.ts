@@ -9,30 +9,29 @@ export const DEFAULT_ADDRESS = '127.0.0.1:7070';
 const SOCKET_PATH_BYTES_MAX = 100;
 const WANTED = `it must be HOST:PORT or unix:PATH, for instance ${DEFAULT_ADDRESS}`;
 
+/** What is wrong with an address; undefined if nothing. */
+export function addressFault(address: string): string | undefined {
+  if (address.startsWith('unix:')) {
+    const given = address.slice('unix:'.length);
+    if (given === '') return `the address is "unix:" without a path; ${WANTED}`;
+    const path = resolve(given);
+    const bytes = Buffer.byteLength(path);
+    if (bytes <= SOCKET_PATH_BYTES_MAX) return undefined;
+    return `the address names a socket path of ${bytes} bytes, ${path}; the bound is ${SOCKET_PATH_BYTES_MAX}`;
+  }
+  const match = /^(?:\[[0-9A-Fa-f:.%]+\]|[^:/\s[\]]+):(?<port>\d{1,5})$/.exec(address);
+  const port = Number(match?.groups?.['port']);
+  if (match !== null && port >= 1 && port <= 65_535) return undefined;
+  return `the address is ${JSON.stringify(address.slice(0, 200))}; ${WANTED}`;
+}
+
 /**
  * An address as grpc-js takes it: HOST:PORT as it is, and the path of a Unix socket made absolute.
  *
  * @throws FleetError INVALID_ARGUMENT / INVALID_ADDRESS
  */
 export function parseAddress(address: string): string {
-  if (address.startsWith('unix:')) {
-    const given = address.slice('unix:'.length);
-    if (given === '') throw invalid(`the address is "unix:" without a path; ${WANTED}`);
-    const path = resolve(given);
-    const bytes = Buffer.byteLength(path);
-    if (bytes > SOCKET_PATH_BYTES_MAX) {
-      throw invalid(
-        `the address names a socket path of ${bytes} bytes, ${path}; the bound is ${SOCKET_PATH_BYTES_MAX}`,
-      );
-    }
-    return `unix:${path}`;
-  }
-  const match = /^(?:\[[0-9A-Fa-f:.%]+\]|[^:/\s[\]]+):(?<port>\d{1,5})$/.exec(address);
-  const port = Number(match?.groups?.['port']);
-  if (match !== null && port >= 1 && port <= 65_535) return address;
-  throw invalid(`the address is ${JSON.stringify(address)}; ${WANTED}`);
-}
-
-function invalid(message: string): FleetError {
-  return new FleetError(Code.INVALID_ARGUMENT, 'INVALID_ADDRESS', message);
+  const fault = addressFault(address);
+  if (fault !== undefined) throw new FleetError(Code.INVALID_ARGUMENT, 'INVALID_ADDRESS', fault);
+  return address.startsWith('unix:') ? `unix:${resolve(address.slice('unix:'.length))}` : address;
 }

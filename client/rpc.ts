@@ -5,22 +5,16 @@ import {
   credentials,
   Metadata,
   status as Code,
-  type ChannelOptions,
   type ClientUnaryCall,
   type ServiceError,
 } from '@grpc/grpc-js';
 import { FleetError } from '../proto/fleet-error.js';
 import { methodDefinition } from '../proto/service-definition.js';
 import { parseAddress } from './address.js';
+import { channelOptions } from './channel-options.js';
 
 /** The default bound of one payload, in bytes. */
 export const MAX_PAYLOAD_BYTES = 1_048_576;
-/** Room for everything but the payload in a message, in bytes. */
-const MESSAGE_MARGIN_BYTES = 1_048_576;
-/**
- * An answer holds a task's payload and its result. Requests are left to the coordinator, whose refusal names its own bound.
- */
-const RECEIVE_BYTES_MAX = 2 * MAX_PAYLOAD_BYTES + MESSAGE_MARGIN_BYTES;
 
 /** Reason of an error about an address where nobody answers. */
 export const COORDINATOR_UNREACHABLE = 'COORDINATOR_UNREACHABLE';
@@ -171,19 +165,4 @@ export class RpcChannel implements Disposable {
 
 function cancelled(what: string): FleetError {
   return new FleetError(Code.CANCELLED, '', `${what}: cancelled by the caller before it was sent`);
-}
-
-function channelOptions(target: string): ChannelOptions {
-  const common: ChannelOptions = {
-    'grpc.max_receive_message_length': RECEIVE_BYTES_MAX,
-    'grpc.max_send_message_length': -1,
-    // A channel of its own: the back-off of another one's failed dial is not waited for.
-    'grpc.use_local_subchannel_pool': 1,
-    'grpc.enable_retries': 0,
-    'grpc.service_config_disable_resolution': 1,
-    // The address is the coordinator's: a proxy of the environment is for the web.
-    'grpc.enable_http_proxy': 0,
-  };
-  if (target.startsWith('unix:')) return common;
-  return { ...common, 'grpc.keepalive_time_ms': 30_000, 'grpc.keepalive_timeout_ms': 20_000 };
 }

@@ -1,5 +1,6 @@
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
-import { Client, credentials, status as Code, type ChannelOptions, type ClientDuplexStream } from '@grpc/grpc-js';
+import { Client, credentials, status as Code, type ClientDuplexStream } from '@grpc/grpc-js';
+import { channelOptions } from '../client/channel-options.js';
 import { FleetError } from '../proto/fleet-error.js';
 import {
   ConnectRequestSchema,
@@ -35,28 +36,6 @@ export type OpenStream = (listener: StreamListener) => WorkerStream;
 const UNWRITTEN_BYTES_MAX = 65_536;
 /** How long a gentle end may take. */
 const CLOSE_MS = 1_000;
-/**
- * The largest frame that is taken. The coordinator's own bound (one payload and 1 MiB) is told in its welcome, after the
- * channel has been made, so this one is merely a stop.
- */
-const RECEIVE_BYTES_MAX = 256 * 1_048_576;
-
-/** Channel options for an address: each stream gets a channel of its own, which never dials again by itself. */
-export function channelOptions(address: string): ChannelOptions {
-  const common: ChannelOptions = {
-    'grpc.max_receive_message_length': RECEIVE_BYTES_MAX,
-    'grpc.max_send_message_length': -1,
-    // Subchannels shared across channels would bring their own back-off, of up to 120 s, into our next dial.
-    'grpc.use_local_subchannel_pool': 1,
-    'grpc.enable_retries': 0,
-    'grpc.service_config_disable_resolution': 1,
-    // The address is the coordinator's: a proxy of the environment is for the web.
-    'grpc.enable_http_proxy': 0,
-  };
-  if (address.startsWith('unix:')) return common;
-  return { ...common, 'grpc.keepalive_time_ms': 30_000, 'grpc.keepalive_timeout_ms': 20_000 };
-}
-
 /** A function that opens streams to this address (HOST:PORT or unix:PATH) over grpc-js, without TLS. */
 export function grpcDialler(address: string): OpenStream {
   return (listener) => new GrpcStream(address, listener);

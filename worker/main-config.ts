@@ -1,20 +1,13 @@
 import { Command, CommanderError, Option } from 'commander';
 import ms from 'ms';
+import { addressFault, DEFAULT_ADDRESS } from '../client/address.js';
 import { DAY_MS, MAX_SLOTS } from '../proto/bounds.js';
 import { handlersName } from './handlers-file.js';
 import { DRAIN_TIMEOUT_MS } from './fleet-worker.js';
 import { STOP_ON_STDIN_EOF_ENV } from './stdin-guard.js';
 import { SUPERVISION_ENV } from './supervision.js';
 import { packageVersion } from '../proto/package-version.js';
-import {
-  addressFault,
-  hostName,
-  integerFault,
-  isIncarnation,
-  labelFaults,
-  parseReplaces,
-  workerIdFault,
-} from './worker-options.js';
+import { hostName, integerFault, isIncarnation, labelFaults, parseReplaces, workerIdFault } from './worker-options.js';
 
 /** What `remuda-worker` was told, validated. */
 export interface MainConfig {
@@ -52,7 +45,6 @@ export class UsageExit extends Error {
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-const DEFAULT_ADDRESS = '127.0.0.1:7070';
 const PROCESSES_MAX = 1_000;
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 

@@ -204,7 +204,6 @@ export class SessionMachine {
     }
     const { fresh, ackedSentMs } = arrival;
     if (ackedSentMs !== undefined) this.ackedSentMs = Math.max(ackedSentMs, this.ackedSentMs ?? -Infinity);
-    if (nowMs < this.leaseEndMs()) this.leaseLost = false;
     if (!fresh) return;
     if (current.t === 'AwaitingWelcome') {
       if (frame.welcome === undefined) {
@@ -214,7 +213,8 @@ export class SessionMachine {
       }
       this.welcomed(nowMs, current, frame.welcome);
     }
-    if (this.current.t === 'Open') this.apply(nowMs, frame);
+    // After a standstill of this process what has waited to be read may be out of date; the next tick gives the stream up.
+    if (this.current.t === 'Open' && nowMs < this.leaseEndMs()) this.apply(nowMs, frame);
   }
 
   private apply(nowMs: number, { assignments, reportAcks, cancels, drain }: ConnectResponse): void {
@@ -327,6 +327,9 @@ export class SessionMachine {
   private tickLease(nowMs: number): void {
     if (this.leaseLost || nowMs < this.leaseEndMs()) return;
     this.leaseLost = true;
+    // The coordinator learns from the next hello what is dropped here.
+    if (this.current.t === 'Open')
+      this.drop(nowMs, 'DEADLINE_EXCEEDED', 'ACK_TIMEOUT', 'nothing was acknowledged for a lease');
     if (this.keeper.book.heldCount === 0) return;
     this.event({ name: 'lease-lost', attempts: this.keeper.book.heldCount });
     this.dropWaiting();

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { pino, type Logger } from 'pino';
+import { addressFault, parseAddress } from '../client/address.js';
 import {
   KEY_PATTERN,
   MAX_LABEL_VALUE_CHARS,
@@ -69,7 +70,9 @@ export function compileWorkerOptions(options: WorkerOptions): CompiledWorkerOpti
   const given: WorkerOptions = { ...DEFAULTS, ...dropUndefined(options) };
   const { slots = 1, prefetch = 0, labels = {}, onStuck = 'report', session, logger } = given;
   const faults = [
-    addressFault(given.address),
+    typeof given.address === 'string'
+      ? addressFault(given.address)
+      : `address is ${kindOf(given.address)}; it must be a string`,
     integerFault('slots', slots, 1, MAX_SLOTS),
     integerFault('prefetch', prefetch, 0, MAX_SLOTS),
     given.workerId === undefined ? undefined : workerIdFault(given.workerId),
@@ -81,7 +84,7 @@ export function compileWorkerOptions(options: WorkerOptions): CompiledWorkerOpti
   ].filter((fault) => fault !== undefined);
   if (faults.length > 0) throw new TypeError(`createWorker: ${faults.join('; ')}`);
   return {
-    address: normalAddress(given.address),
+    address: parseAddress(given.address),
     slots,
     prefetch,
     labels: { ...labels },
@@ -121,27 +124,6 @@ export function isIncarnation(text: string): boolean {
 /** Incarnations out of a comma-separated list; what is none, and all beyond the bound, is left out. */
 export function parseReplaces(text: string): string[] {
   return text.split(',').filter(isIncarnation).slice(-MAX_REPLACES);
-}
-
-/** What is wrong with an address; undefined if nothing. */
-export function addressFault(address: unknown): string | undefined {
-  const wanted = 'it must be HOST:PORT or unix:PATH, for instance 127.0.0.1:7070';
-  if (typeof address !== 'string') return `address is ${kindOf(address)}; ${wanted}`;
-  if (address.startsWith('unix:')) {
-    const path = address.slice('unix:'.length);
-    if (path === '') return `address is "unix:" without a path; ${wanted}`;
-    // Longer ones are cut by the system, silently.
-    const bytes = Buffer.byteLength(resolve(path));
-    return bytes <= 100 ? undefined : `address names a socket path of ${bytes} bytes; the bound is 100`;
-  }
-  const match = /^(?<host>\[[0-9A-Fa-f:.%]+\]|[^:/\s[\]]+):(?<port>\d{1,5})$/.exec(address);
-  const port = Number(match?.groups?.port);
-  return match !== null && port >= 1 && port <= 65_535 ? undefined : `address is ${show(address)}; ${wanted}`;
-}
-
-/** The address as grpc-js takes it: a relative socket path is made absolute. */
-export function normalAddress(address: string): string {
-  return address.startsWith('unix:') ? `unix:${resolve(address.slice('unix:'.length))}` : address;
 }
 
 /** What is wrong with a worker_id; undefined if nothing. */

@@ -353,20 +353,20 @@ describe('the lease', () => {
     expect(rig.run).toEqual([]);
   });
 
-  it('should end again after it has ended and was renewed on the same stream', () => {
+  it('should end the stream with it, and take nothing from it any more, after a standstill of the process', () => {
     const rig = new Rig();
     rig.connect();
-    rig.running('t');
+    rig.running('t', 'u');
+    rig.assign(['waiting']);
     rig.advance(5_000, { acknowledge: true });
-    // The whole process stood still, and so did the coordinator.
     rig.nowMs += 60_000;
-    rig.turn();
-    expect(rig.aborts).toEqual(['t:LEASE_LOST']);
-    rig.settle('t');
-    rig.say({});
-    rig.running('u');
-    rig.advance(15_000);
+    rig.assign(['late']);
+    expect(rig.machine.state.t).toBe('BackingOff');
     expect(rig.aborts).toEqual(['t:LEASE_LOST', 'u:LEASE_LOST']);
+    expect(rig.run).toEqual(['t', 'u']);
+    rig.settle('t');
+    rig.settle('u');
+    expect(rig.connect().hello?.running).toEqual([]);
   });
 
   it('should offer what a handler returned after it as an unsent report', () => {
