@@ -328,8 +328,7 @@ export class SessionMachine {
     if (this.leaseLost || nowMs < this.leaseEndMs()) return;
     this.leaseLost = true;
     // The coordinator learns from the next hello what is dropped here.
-    if (this.current.t === 'Open')
-      this.drop(nowMs, 'DEADLINE_EXCEEDED', 'ACK_TIMEOUT', 'nothing was acknowledged for a lease');
+    if (this.current.t === 'Open') this.drop(nowMs, 'DEADLINE_EXCEEDED', 'ACK_TIMEOUT', 'no acknowledgement for a lease');
     if (this.keeper.book.heldCount === 0) return;
     this.event({ name: 'lease-lost', attempts: this.keeper.book.heldCount });
     this.dropWaiting();
