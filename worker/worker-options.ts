@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { resolve } from 'node:path';
 import { pino, type Logger } from 'pino';
 import { addressFault, parseAddress } from '../client/address.js';
 import {

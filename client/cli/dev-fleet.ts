@@ -1,13 +1,9 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { FleetError } from '../../proto/fleet-error.js';
-import { WorkerState } from '../../proto/gen/remuda/v1/fleet_service_pb.js';
-import { RpcChannel } from '../rpc.js';
 import { DevChild, type DevChildEnd } from './dev-child.js';
 import { CliError, EXIT } from './exit-status.js';
 import { LogFile } from './log-file.js';
-import { listWorkers } from './workers.js';
 
 /** What `remuda dev` runs. Paths are absolute. */
 export interface DevFleetOptions {
@@ -40,7 +36,6 @@ export interface DevFleetAddresses {
 /** How long a start may take, in milliseconds. */
 const COORDINATOR_READY_MS = 30_000;
 const WORKERS_READY_MS = 60_000;
-const POLL_MS = 100;
 /** How long tasks may finish after Ctrl-C; the program's own 5 min are for servers. */
 export const DEV_DRAIN_MS = 10_000;
 /** Time for the aborted handlers, the reports and teardown after that. */
@@ -88,7 +83,7 @@ export class DevFleet {
   async #start(signal: AbortSignal): Promise<DevFleetAddresses> {
     const addresses = await this.#startCoordinator(signal);
     const worker = this.#startWorker(addresses.listen);
-    await this.#workersReady(worker, addresses.listen, signal);
+    await this.#workersReady(worker, signal);
     return addresses;
   }
 
@@ -139,21 +134,19 @@ export class DevFleet {
     return this.#startChild('worker', workerScript, args, { REMUDA_EXAMPLES_ROOT: root });
   }
 
-  async #workersReady(worker: DevChild, address: string, signal: AbortSignal): Promise<void> {
+  /** Each process says `ready` once, with its worker_id, when the coordinator has welcomed it. */
+  async #workersReady(worker: DevChild, signal: AbortSignal): Promise<void> {
     const { processes } = this.options;
-    const untilMs = performance.now() + WORKERS_READY_MS;
-    using channel = new RpcChannel(address);
-    for (;;) {
-      const { workers } = await listWorkers(channel);
-      const ready = workers.filter(
-        ({ workerId, state }) => state === WorkerState.READY && workerId.startsWith(`${WORKER_ID}/`),
-      ).length;
-      if (ready >= processes) return;
-      if (performance.now() > untilMs) {
-        throw notReady(`${ready} of ${processes} workers were ready within ${WORKERS_READY_MS / 1000} s`, worker);
-      }
-      await delay(POLL_MS, undefined, { signal });
-    }
+    const ready = new Set<unknown>();
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(WORKERS_READY_MS)]);
+    const last = await worker.line(({ fields }) => {
+      if (fields?.['msg'] === 'ready') ready.add(fields['worker_id']);
+      return ready.size >= processes;
+    }, limit);
+    signal.throwIfAborted();
+    if (last !== undefined) return;
+    if (worker.hasEnded) throw endedByItself(worker, await worker.ended);
+    throw notReady(`${ready.size} of ${processes} workers were ready within ${WORKERS_READY_MS / 1000} s`, worker);
   }
 
   #startChild(name: string, script: string, args: readonly string[], extra: NodeJS.ProcessEnv = {}): DevChild {
