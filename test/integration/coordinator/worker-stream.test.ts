@@ -12,7 +12,7 @@ const BOUND_BYTES = 2_048;
 const LEASE = '10m';
 let address: string;
 let stubs: Stubs;
-let workers: RawWorker[] = [];
+const workers: RawWorker[] = [];
 let names = 0;
 /** Its 10 s pass while the other tests run. */
 let mute: RawWorker;
