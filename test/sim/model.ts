@@ -97,6 +97,7 @@ export class Model {
 
   /** Invariant 3: the engine lets an assignment out. `row` is what the disk has of its task. */
   assignmentIsDurable(ref: AttemptRef, row: TaskRow | undefined): void {
+    this.trace.add('coordinator', `lets ${nameOf(ref)} out for ${row?.workerId}`);
     if (row?.state === 'RUNNING' && attemptKey(row) === attemptKey(ref)) return;
     const onDisk = row === undefined ? 'nothing' : `${row.state} ${attemptKey(row)}`;
     this.fail('an assignment is on disk before it leaves', `${attemptKey(ref)}, on disk: ${onDisk}`);
@@ -120,6 +121,7 @@ export class Model {
   }
 
   #assigned(process: string, ref: AttemptRef): void {
+    this.trace.add(process, `is sent ${nameOf(ref)}`);
     const task = this.tasks.get(ref.taskId);
     if (task === undefined) {
       this.fail('only what was submitted is handed out', attemptKey(ref));
@@ -170,6 +172,7 @@ export class Model {
     if (this.#attempts.has(key)) this.fail('an attempt is entered once', `${key} in ${process}`);
     this.#attempts.set(key, seen);
     task.attempts.push(seen);
+    this.trace.add(process, `enters ${nameOf(ref)}`);
     this.#checkWish(task, seen, seat);
     this.#checkRoom(seen, seat);
   }
@@ -206,6 +209,7 @@ export class Model {
     if (seen === undefined || seen.endedMs !== null) return;
     seen.abortedMs = this.clock.nowMs;
     seen.abortCause = cause;
+    this.trace.add(seen.process, `aborts ${nameOf(seen.ref)}: ${cause}`);
     const ranMs = this.clock.nowMs - seen.enteredMs;
     if (cause === 'TIMED_OUT' && ranMs < seen.timeoutMs && ranMs < this.#ownTimeoutMs) {
       this.fail('a time-out is never early', `${key} after ${ranMs} of ${seen.timeoutMs}`);
@@ -222,6 +226,7 @@ export class Model {
     if (settlement.kind === 'returned') seen.returned = Buffer.from(settlement.data).toString();
     else seen.threw = true;
     this.#running.get(seen.process)?.delete(seen);
+    this.trace.add(seen.process, `settles ${nameOf(seen.ref)}: ${settlement.kind}`);
     const ranMs = seen.endedMs - seen.enteredMs;
     if (seen.abortedMs === null && ranMs > seen.timeoutMs + SLACK_MS) {
       this.fail('a handler is aborted at its time-out', `${key} ran ${ranMs} of ${seen.timeoutMs}`);
@@ -254,6 +259,11 @@ export class Model {
     for (const { rule, details } of checkEnded(task, stored, this.clock.wallMs))
       this.fail(rule, `${taskId}: ${details}`);
   }
+}
+
+/** Short enough for a trace. */
+function nameOf({ taskId, attempt }: AttemptRef): string {
+  return `${taskId.slice(0, 8)}/${attempt}`;
 }
 
 /** Time-outs fire on the session's side and cross to the handlers. */

@@ -89,8 +89,9 @@ export function drawPlan(random: Prng, wallAtMs: (ms: number) => number): SimPla
   const taskCount = random.int(10, 90);
   return {
     faultsMs,
-    leaseMs: random.pick([2_000, 4_000, 8_000, 15_000]),
-    stuckGraceMs: random.pick([500, 2_000, 10_000]),
+    leaseMs: random.pick([2_000, 2_000, 4_000, 8_000, 15_000]),
+    // Not below the lease's margin: the coordinator's own limit would then come before it judges a silent worker.
+    stuckGraceMs: random.pick([2_000, 5_000, 10_000]),
     latencyMs: random.pick([0.2, 1, 20, 80]),
     commitMs: random.pick([0.5, 2, 20, 100]),
     lostCalls: random.chance(0.5) ? random.between(0, 0.2) : 0,
@@ -151,7 +152,8 @@ function drawTask(random: Prng, faultsMs: number, wallAtMs: (ms: number) => numb
       type: random.pick(TYPES),
       priority: random.pick([0, 10, 10, 50]),
       requiredLabels: random.chance(0.15) ? { zone: 'a' } : {},
-      timeoutMs: random.int(300, 15_000),
+      // Some outlast a lease by far, others do not.
+      timeoutMs: random.chance(0.5) ? random.int(300, 4_000) : random.int(4_000, 40_000),
       deadlineWallMs: random.chance(0.15) ? wallAtMs(laterMs(40_000)) : null,
       runTimeWallMs: random.chance(0.15) ? wallAtMs(laterMs(20_000)) : null,
       retry: {

@@ -67,7 +67,7 @@ export class SimHandlers {
       if (random.chance(0.2)) settle(random.between(0, 100), () => this.#returns(key));
       else settle(random.between(0, 100), () => threw('ABORTED_IN_HANDLER', false));
     };
-    const durationMs = random.chance(slow) ? random.between(200, 10_000) : random.between(1, 200);
+    const durationMs = random.chance(slow) ? random.between(200, 25_000) : random.between(1, 200);
     if (random.chance(hangs)) return obeys;
     if (random.chance(neverSettles) && seat.onStuck === 'exit') return null;
     if (random.chance(ignoresAbort)) {
