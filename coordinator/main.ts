@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The program `remuda-coordinator`: options and variables in, exit status out. */
+import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
 import { pino } from 'pino';
 import { parseConfig, UsageExit, type CoordinatorConfig } from './config.js';
 import { Coordinator } from './coordinator.js';
@@ -16,6 +17,9 @@ function readConfig(): CoordinatorConfig {
     process.exit(error.code);
   }
 }
+
+// What grpc-js has to say stands in our own errors, and its lines are no JSON.
+if (process.env.GRPC_VERBOSITY === undefined) setLogVerbosity(logVerbosity.NONE);
 
 const config = readConfig();
 const log = pino({ name: 'remuda-coordinator', level: config.logLevel });

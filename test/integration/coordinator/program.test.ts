@@ -114,8 +114,10 @@ describe('remuda-coordinator, addresses', () => {
     const args = [flag, `127.0.0.1:${bound.port}`, other, '127.0.0.1:0', '--store', 'memory:'];
     const { code, text } = await failed(args);
     expect(code).toBe(1);
-    expect(text).toContain(`cannot listen on 127.0.0.1:${bound.port} (${flag})`);
-    expect(text).toContain('another process listens there');
+    const address = `127.0.0.1:${bound.port}`;
+    expect(text).toBe(
+      `remuda-coordinator: cannot start: cannot listen on ${address} (${flag}): another process listens there; stop it, or choose another address`,
+    );
   });
 
   it('listens on a socket, and removes it when it stops', async () => {

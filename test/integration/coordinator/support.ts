@@ -132,6 +132,12 @@ export class RawWorker implements Disposable {
     this.raw({ ack: this.#heard });
   }
 
+  /** Reads nothing until told otherwise: what is sent piles up at the sender. */
+  set reading(reading: boolean) {
+    if (reading) this.#call.resume();
+    else this.#call.pause();
+  }
+
   report(attempt: AttemptRef | undefined, result: unknown): void {
     if (attempt === undefined) throw new Error('no attempt');
     this.say({ reports: [{ attempt, outcome: AttemptOutcome.SUCCEEDED, result: json(result) }] });

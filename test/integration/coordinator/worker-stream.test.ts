@@ -206,6 +206,44 @@ describe('Connect, frames', () => {
   });
 });
 
+describe('Connect, a worker that does not read', () => {
+  it('loses what has not left for it to others, and is used again once it reads', async () => {
+    const big = await startCoordinator(['--heartbeat-interval', '5m', '--lease', LEASE]);
+    using few = new Stubs(big.address);
+    using slow = await RawWorker.join(big.address, { hello: { workerId: 'slow', slots: 200 } });
+    slow.reading = false;
+    // Far more than HTTP/2 lets out to a peer that does not read.
+    const payload = { contentType: 'text/plain', body: { case: 'data' as const, value: new Uint8Array(300_000) } };
+    await Promise.all(Array.from({ length: 40 }, () => few.submit({ type: 'echo', payload })));
+    const stats = await poll(
+      () => few.stats(),
+      ({ tasks }) => (tasks?.queuedCount ?? 0) + (tasks?.scheduledCount ?? 0) > 0,
+      'tasks that are taken back',
+    );
+    expect(stats).toMatchObject({ workers: { readyCount: 0, suspectCount: 1 } });
+
+    using other = await RawWorker.join(big.address, { hello: { workerId: 'other', slots: 200 } });
+    expect((await other.assignment()).payload?.body.value).toHaveLength(300_000);
+    slow.reading = true;
+    await poll(
+      () => few.stats(),
+      ({ workers: counts }) => counts?.readyCount === 2,
+      'recovery of the slow one',
+    );
+    const both = [slow, other];
+    await poll(
+      () => Promise.resolve(new Set(both.flatMap(({ frames }) => taskIds(frames)))),
+      ({ size }) => size === 40,
+      'all tasks with a worker',
+    );
+    expect(both.flatMap(({ frames }) => taskIds(frames))).toHaveLength(40);
+  });
+
+  function taskIds(frames: RawWorker['frames']): string[] {
+    return frames.flatMap(({ assignments }) => assignments.map(({ attempt }) => attempt?.taskId ?? ''));
+  }
+});
+
 describe('Connect, a worker that comes back', () => {
   it('goes on with what runs, and takes the report', async () => {
     const { worker, taskId, attempt, hello } = await withAttempt();
