@@ -11,8 +11,7 @@ export const CLOCK_FILES = [
   'worker/fleet-worker.ts',
   'worker/session-thread.ts',
   'worker/supervisor.ts',
-  // The command line: deadlines of its own calls and children, ages in its tables.
-  'client/cli/dev-fleet.ts',
+  // The command line: deadlines of its own calls, ages in its tables.
   'client/rpc.ts',
   'client/cli/wait-for-task.ts',
   'client/cli/workers.ts',
