@@ -328,15 +328,14 @@ export class SessionMachine {
     if (this.leaseLost || nowMs < this.leaseEndMs()) return;
     this.leaseLost = true;
     // The coordinator learns from the next hello what is dropped here.
-    if (this.current.t === 'Open') this.drop(nowMs, 'DEADLINE_EXCEEDED', 'ACK_TIMEOUT', 'no acknowledgement for a lease');
+    if (this.current.t === 'Open')
+      this.drop(nowMs, 'DEADLINE_EXCEEDED', 'ACK_TIMEOUT', 'no acknowledgement for a lease');
     if (this.keeper.book.heldCount === 0) return;
     this.event({ name: 'lease-lost', attempts: this.keeper.book.heldCount });
-    this.dropWaiting();
-    this.keeper.abortAll(
-      nowMs,
-      'LEASE_LOST',
-      'the coordinator has not been heard for a lease; the task may run elsewhere',
-    );
+    // Not just forgotten: a hello that is on its way may name it.
+    this.keeper.giveBackWaiting();
+    const message = 'the coordinator has not been heard for a lease; the task may run elsewhere';
+    this.keeper.abortAll(nowMs, 'LEASE_LOST', message);
   }
 
   /** The worker's own lease: it ends before the coordinator's, also when only one direction works. */
@@ -388,8 +387,7 @@ export class SessionMachine {
     this.recycling = true;
     // What still runs has time-outs of its own.
     this.depart(nowMs, 'recycle', nowMs + DAY_MS);
-    if (this.current.t === 'Open') this.keeper.giveBackWaiting();
-    else this.dropWaiting();
+    this.keeper.giveBackWaiting();
     this.keeper.intake = 'closed';
   }
 

@@ -369,6 +369,26 @@ describe('the lease', () => {
     expect(rig.connect().hello?.running).toEqual([]);
   });
 
+  it('should give back what waits when it ends between hello and welcome', () => {
+    const rig = new Rig();
+    rig.connect();
+    rig.running('t', 'u');
+    rig.assign(['waiting']);
+    rig.advance(12_000);
+    rig.cut();
+    if (rig.machine.state.t === 'BackingOff') rig.advance(rig.machine.state.dialAtMs - rig.nowMs);
+    rig.machine.opened(rig.sessionNumber);
+    rig.turn();
+    expect(rig.frames.at(-1)?.hello?.running).toHaveLength(3);
+    rig.advance(3_000);
+    expect(rig.machine.state.t).toBe('AwaitingWelcome');
+    expect(rig.events).toContain('lease-lost');
+    rig.say({
+      welcome: { heartbeatIntervalMs: 5_000, leaseMs: 15_000, keep: [ref('t'), ref('u'), ref('waiting')] },
+    });
+    expect(rig.notStarted).toEqual(['waiting']);
+  });
+
   it('should offer what a handler returned after it as an unsent report', () => {
     const rig = new Rig();
     rig.connect();
