@@ -1,5 +1,5 @@
 import { status as Code } from '@grpc/grpc-js';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { AttemptState, FleetService, WorkerState } from '../../../proto/gen/remuda/v1/fleet_service_pb.js';
 import { endPrograms, startCoordinator } from '../../support/programs.js';
 import { Stubs } from '../../support/stubs.js';
@@ -9,17 +9,33 @@ let address: string;
 let stubs: Stubs;
 let joined: RawWorker[];
 
-beforeEach(async () => {
+let shared: string;
+
+beforeAll(async () => {
+  shared = (await startCoordinator()).address;
+});
+
+beforeEach(() => {
   joined = [];
-  ({ address } = await startCoordinator());
+  address = shared;
   stubs = new Stubs(address);
 });
 
-afterEach(async () => {
+afterEach(() => {
   for (const worker of joined) worker[Symbol.dispose]();
   stubs[Symbol.dispose]();
+});
+
+afterAll(async () => {
   await endPrograms();
 });
+
+/** For tests that look at the whole fleet. */
+async function ofItsOwn(): Promise<void> {
+  stubs[Symbol.dispose]();
+  ({ address } = await startCoordinator());
+  stubs = new Stubs(address);
+}
 
 async function join(hello: HelloInit): Promise<RawWorker> {
   const worker = await RawWorker.join(address, { hello });
@@ -37,6 +53,7 @@ function getWorker(workerId: string) {
 
 describe('ListWorkers', () => {
   it('gives every worker once over its pages, by worker_id', async () => {
+    await ofItsOwn();
     const ids = ['a', 'b', 'c/1', 'c:2', 'd@e'];
     for (const workerId of [...ids].reverse()) await join({ workerId });
     const seen: string[][] = [];
@@ -50,6 +67,7 @@ describe('ListWorkers', () => {
   });
 
   it('has no next page when the last is just full, and none at all without workers', async () => {
+    await ofItsOwn();
     expect(await list({})).toMatchObject({ workers: [], nextPageToken: '' });
     await join({ workerId: 'a' });
     await join({ workerId: 'b' });
@@ -58,6 +76,7 @@ describe('ListWorkers', () => {
   });
 
   it('goes on after a worker that has left meanwhile', async () => {
+    await ofItsOwn();
     for (const workerId of ['a', 'b', 'c']) await join({ workerId });
     const { nextPageToken } = await list({ pageSize: 1 });
     const [a] = joined;
@@ -135,10 +154,10 @@ describe('GetWorker', () => {
   });
 
   it('shows a worker without a stream until its lease is over', async () => {
-    const worker = await join({ workerId: 'w' });
+    const worker = await join({ workerId: 'gone' });
     worker[Symbol.dispose]();
     const { worker: shown } = await poll(
-      () => getWorker('w'),
+      () => getWorker('gone'),
       (answer) => answer.worker?.state === WorkerState.DISCONNECTED,
       'disconnected worker',
     );
@@ -163,6 +182,7 @@ describe('GetWorker', () => {
 
 describe('GetFleetStats', () => {
   it('counts tasks, workers, slots and what has happened', async () => {
+    await ofItsOwn();
     const worker = await join({ workerId: 'w', slots: 2 });
     const first = await stubs.submit({ type: 'echo' });
     worker.report((await worker.assignment()).attempt, 1);
