@@ -62,7 +62,9 @@ export class SqliteStatements {
   }
 
   longestLeaseMs(): number {
-    const row: unknown = this.db.prepare(`SELECT value FROM meta WHERE key = 'longest_lease_ms'`, { returnArrays: true }).get();
+    const row: unknown = this.db
+      .prepare(`SELECT value FROM meta WHERE key = 'longest_lease_ms'`, { returnArrays: true })
+      .get();
     return this.#one<[number]>(row, 'longest_lease_ms')[0];
   }
 
