@@ -211,12 +211,10 @@ export class Model {
     seen.abortCause = cause;
     this.trace.add(seen.process, `aborts ${nameOf(seen.ref)}: ${cause}`);
     const ranMs = this.clock.nowMs - seen.enteredMs;
-    if (cause === 'TIMED_OUT' && ranMs < seen.timeoutMs && ranMs < this.#ownTimeoutMs) {
+    if (cause === 'TIMED_OUT' && ranMs < seen.timeoutMs && ranMs < OWN_TIMEOUT_MS) {
       this.fail('a time-out is never early', `${key} after ${ranMs} of ${seen.timeoutMs}`);
     }
   }
-  /** Handlers' own time-outs are at least this long. */
-  readonly #ownTimeoutMs = 500;
 
   /** A handler has settled. */
   settled(key: string, settlement: Settlement): void {
@@ -266,5 +264,7 @@ function nameOf({ taskId, attempt }: AttemptRef): string {
   return `${taskId.slice(0, 8)}/${attempt}`;
 }
 
+/** Handlers' own time-outs are at least this long. */
+const OWN_TIMEOUT_MS = 500;
 /** Time-outs fire on the session's side and cross to the handlers. */
 const SLACK_MS = 5;

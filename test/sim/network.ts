@@ -122,6 +122,7 @@ export class SimStream {
   /** The worker's side is closed, by its host or because its process died; `silently`: the whole machine died. */
   closeFromWorker(silently = false): void {
     this.#worker = null;
+    this.network.streams.delete(this);
     if (!silently) this.#toCoordinator.send({ t: 'end', end: GONE });
   }
 

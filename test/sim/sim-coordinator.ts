@@ -52,7 +52,7 @@ const MIB = 1_048_576;
 const INBOX = { maxInputs: 16_384, maxBytes: 64 * MIB, batchInputs: 2_048, batchBytes: 8 * MIB };
 const COORDINATOR_GONE: StreamEnd = { code: 'UNAVAILABLE', reason: '', message: 'the coordinator is gone' };
 
-/** One life of a coordinator: the real engine and sessions, hosted as {@link SessionHost} hosts them, over the simulated network. */
+/** One life of a coordinator: the real engine and sessions, hosted as `coordinator/session/session-host.ts` does it, over the simulated network. */
 export class SimCoordinator implements StreamAcceptor, SessionGateway {
   readonly process: SimProcess;
   readonly #engine: Engine;
