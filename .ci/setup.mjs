@@ -6,7 +6,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, statSync } from 'node:fs';
 import { symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -18,8 +18,12 @@ const modules = join(root, 'node_modules');
 const stampsPath = join(modules, '.remuda-setup.json');
 /** A symbolic link to the number of the process that works: made in one step, contents included. */
 const lockPath = join(root, '.setup-lock');
-/** Stands for all that the build writes. */
-const builtFile = join(root, 'dist', 'proto', 'index.js');
+/** The programs of package.json's `bin`. npm makes them executable when it links the package, and never again. */
+const programs = ['client/cli/main.js', 'coordinator/main.js', 'worker/main.js'].map((name) =>
+  join(root, 'dist', name),
+);
+/** Stands for all that the build of the tests writes. */
+const builtTest = join(root, 'dist', 'test', 'sim', 'main.js');
 /** The oldest Node that the packages support; the same as `engines` in package.json. */
 const NODE_MIN = [20, 19];
 const LOCK_LOOK_MS = 100;
@@ -53,18 +57,33 @@ const steps = [
   {
     name: 'build',
     says: 'Building',
-    inputs: () =>
-      hashOf(
-        filesOf(['tsconfig.json', 'proto', 'coordinator', 'client', 'worker', 'test'], (n) => /\.(ts|json)$/.test(n)),
-      ),
-    isMade: () => existsSync(builtFile),
+    inputs: () => hashOf(sourcesOf(['tsconfig.json', 'proto', 'coordinator', 'client', 'worker'])),
+    isMade: () => programs.every(existsSync),
     run: () => {
-      // Without what it wrote, the compiler's record of what is up to date is wrong.
-      if (!existsSync(builtFile)) rmSync(join(root, 'dist', '.tsbuildinfo'), { force: true });
-      run(process.execPath, [join(modules, 'typescript', 'bin', 'tsc'), '-p', '.']);
+      build('.');
+      for (const program of programs) chmodSync(program, 0o755);
     },
   },
+  {
+    name: 'tests',
+    says: 'Building the tests',
+    // Whoever only starts it needs no tests, and no fault in one stops him.
+    isWanted: process.argv.includes('--tests'),
+    inputs: () => hashOf(sourcesOf(['tsconfig.json', 'proto', 'coordinator', 'client', 'worker', 'test'])),
+    isMade: () => existsSync(builtTest),
+    run: () => build('test'),
+  },
 ];
+
+function sourcesOf(names) {
+  return filesOf(names, (name) => /\.(ts|json)$/.test(name));
+}
+
+/** Compiles a project and those that it refers to; --force only when what is up to date is not known any more. */
+function build(project) {
+  const force = programs.every(existsSync) ? [] : ['--force'];
+  run(process.execPath, [join(modules, 'typescript', 'bin', 'tsc'), '-b', ...force, project]);
+}
 
 /** Runs a program; what it prints is shown only when it fails. */
 function run(command, args) {
@@ -123,6 +142,7 @@ function writeStamps(stamps) {
 function nextStep() {
   const stamps = readStamps();
   for (const step of steps) {
+    if (step.isWanted === false) continue;
     const hash = step.inputs();
     if (stamps[step.name] !== hash || !step.isMade()) return { step, hash };
   }
