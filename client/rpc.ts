@@ -20,6 +20,8 @@ export const MAX_PAYLOAD_BYTES = 1_048_576;
 export const COORDINATOR_UNREACHABLE = 'COORDINATOR_UNREACHABLE';
 /** Reason of an error about a connection that broke after the coordinator had begun to answer. */
 export const CONNECTION_LOST = 'CONNECTION_LOST';
+/** Reason of an error about a call that was cancelled before anything of it was sent. */
+export const NOT_SENT = 'NOT_SENT';
 
 /** Terms of a channel. */
 export interface RpcChannelOptions {
@@ -62,7 +64,8 @@ export class RpcChannel implements Disposable {
    * Calls a unary method. Nothing is repeated.
    *
    * @throws FleetError as the method's comment says; UNAVAILABLE / COORDINATOR_UNREACHABLE if nobody answers at the address,
-   *   / CONNECTION_LOST if the connection broke in mid-call; DEADLINE_EXCEEDED; CANCELLED if `signal` was aborted
+   *   / CONNECTION_LOST if the connection broke in mid-call; DEADLINE_EXCEEDED; CANCELLED if `signal` was aborted,
+   *   / NOT_SENT if that was before the call was sent
    */
   async call<M extends DescMethodUnary>(
     method: M,
@@ -131,7 +134,12 @@ export class RpcChannel implements Disposable {
       const state = channel.getConnectivityState(true);
       if (state !== connectivityState.IDLE && state !== connectivityState.CONNECTING) return;
       const changed = await new Promise<boolean>((resolve) => {
-        channel.watchConnectivityState(state, deadlineMs, (error) => resolve(error === undefined));
+        const onAbort = () => resolve(true);
+        signal?.addEventListener('abort', onAbort, { once: true });
+        channel.watchConnectivityState(state, deadlineMs, (error) => {
+          signal?.removeEventListener('abort', onAbort);
+          resolve(error === undefined);
+        });
       });
       if (!changed) throw this.#unreachable(`no connection within ${this.#connectTimeoutMs} ms`);
     }
@@ -164,5 +172,5 @@ export class RpcChannel implements Disposable {
 }
 
 function cancelled(what: string): FleetError {
-  return new FleetError(Code.CANCELLED, '', `${what}: cancelled by the caller before it was sent`);
+  return new FleetError(Code.CANCELLED, NOT_SENT, `${what}: cancelled by the caller before it was sent`);
 }

@@ -8,6 +8,16 @@ export function addressOf(command: Command, env: NodeJS.ProcessEnv): string {
   return address ?? (env['REMUDA_ADDRESS'] || DEFAULT_ADDRESS);
 }
 
+/** What a person types to see a task, at the coordinator that --address named for this command. */
+export function getCommandLine(taskId: string, command: Command): string {
+  const { address } = command.optsWithGlobals<{ readonly address?: string }>();
+  return `remuda get ${taskId}${address === undefined ? '' : ` --address ${shellWord(address)}`}`;
+}
+
+function shellWord(text: string): string {
+  return /^[\w.:/@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
 /** Runs something with a connection to the coordinator, and closes it. */
 export async function withChannel<T>(address: string, work: (channel: RpcChannel) => Promise<T>): Promise<T> {
   using channel = new RpcChannel(address);

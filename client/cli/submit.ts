@@ -5,7 +5,7 @@ import { DAY_MS, TASK_TYPE_PATTERN } from '../../proto/bounds.js';
 import { TaskService } from '../../proto/gen/remuda/v1/task_service_pb.js';
 import { JSON_CONTENT_TYPE } from '../../proto/payload.js';
 import type { RpcChannel } from '../rpc.js';
-import { addressOf, withChannel } from './connection.js';
+import { addressOf, getCommandLine, withChannel } from './connection.js';
 import { EXIT, usageError } from './exit-status.js';
 import { durationReader, integerReader, readLabel, readUuid } from './option-values.js';
 import { readPayloadArgument } from './payload-argument.js';
@@ -64,7 +64,13 @@ export function addSubmitCommand(program: Command, context: CliContext): void {
       context.exitCode = await withChannel(address, (channel) =>
         options.wait === undefined
           ? submitOnly(channel, task, context)
-          : waitForTask({ channel, task, waitTimeoutMs: options.waitTimeout, context }),
+          : waitForTask({
+              channel,
+              task,
+              waitTimeoutMs: options.waitTimeout,
+              getLine: getCommandLine(task.taskId, command),
+              context,
+            }),
       );
     });
 }

@@ -49,6 +49,18 @@ export function failedTaskText(task: Task): string {
   return `task ${taskId} (${type}) ended ${enumName(TaskState, state)}: ${why}\n${attemptsText(attempts, task.attempt)}`.trimEnd();
 }
 
+/** A time of whole milliseconds, never rounded: `90s`, `1.5s`, `5m`. */
+export function exactTime(valueMs: number): string {
+  for (const [unit, unitMs] of [
+    ['d', 86_400_000],
+    ['h', 3_600_000],
+    ['m', 60_000],
+  ] as const) {
+    if (valueMs >= unitMs && valueMs % unitMs === 0) return `${valueMs / unitMs}${unit}`;
+  }
+  return valueMs < 1_000 ? `${valueMs}ms` : `${valueMs / 1_000}s`;
+}
+
 /** True once a task's state can change no more. */
 export function hasEnded(state: TaskState): boolean {
   return state >= TaskState.SUCCEEDED && state <= TaskState.DEAD_LETTERED;

@@ -1,16 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { status as Code } from '@grpc/grpc-js';
-import ms from 'ms';
 import { FleetError } from '../../proto/fleet-error.js';
 import { PayloadView } from '../../proto/gen/remuda/v1/payload_pb.js';
 import { TaskState, type Task } from '../../proto/gen/remuda/v1/task_pb.js';
 import { OnAbandon, TaskService, type SubmitTaskRequestSchema } from '../../proto/gen/remuda/v1/task_service_pb.js';
-import type { RpcChannel } from '../rpc.js';
+import { NOT_SENT, type RpcChannel } from '../rpc.js';
 import type { CliContext } from './cli-context.js';
 import { enumName } from './enum-name.js';
 import { EXIT } from './exit-status.js';
-import { failedTaskText, hasEnded, payloadBytes } from './task-text.js';
+import { exactTime, failedTaskText, hasEnded, payloadBytes } from './task-text.js';
 import { printable } from './terminal.js';
 
 /** What goes to the coordinator, with an id of its own, so that it can be sent again. */
@@ -22,6 +21,8 @@ export interface WaitRequest {
   readonly task: TaskRequest;
   /** Undefined: until the task has ended. */
   readonly waitTimeoutMs: number | undefined;
+  /** The command that shows the task later. */
+  readonly getLine: string;
   readonly context: CliContext;
 }
 
@@ -32,20 +33,24 @@ const AWAY_MS = 30_000;
 const RETRY_INITIAL_MS = 200;
 const RETRY_MAX_MS = 2_000;
 
+/** What is known of the task at the coordinator. `sent`: it may be there, or not. */
+type Reached = 'nothing' | 'sent' | 'accepted';
+
 /**
- * Runs a task and prints its result. Who stops waiting, by Ctrl-C or --wait-timeout, does not stop the task. Fulfilled with the
- * exit status.
+ * Runs a task and prints its result. Who stops waiting, by Ctrl-C or --wait-timeout, does not stop a task that the coordinator
+ * has. Fulfilled with the exit status.
  *
  * @throws FleetError as RunTask, or if the coordinator is away for 30 s
  */
 export async function waitForTask(request: WaitRequest): Promise<number> {
-  const { task, waitTimeoutMs, context } = request;
+  const { waitTimeoutMs, context } = request;
   const { terminal } = context;
   const stop = new AbortController();
   const timer = waitTimeoutMs === undefined ? undefined : setTimeout(() => stop.abort('timed out'), waitTimeoutMs);
   const offInterrupt = context.onInterrupt(() => stop.abort('interrupted'));
+  let accepted = false;
   try {
-    const ended = await runUntilEnd(request, stop.signal);
+    const ended = await runUntilEnd(request, stop.signal, () => (accepted = true));
     if (ended.state === TaskState.SUCCEEDED) {
       terminal.out(payloadBytes(ended.result));
       return EXIT.done;
@@ -54,24 +59,51 @@ export async function waitForTask(request: WaitRequest): Promise<number> {
     return EXIT.failed;
   } catch (error) {
     if (!stop.signal.aborted) throw error;
-    const later = `remuda get ${task.taskId}`;
-    if (stop.signal.reason === 'interrupted') {
-      terminal.note(`no longer waiting for task ${task.taskId}, which goes on; see it with: ${later}`);
-      return EXIT.interrupted;
-    }
-    const where = await whereItStands(request);
-    terminal.note(
-      `task ${task.taskId} has not ended within ${ms(waitTimeoutMs ?? 0)}${where}; it goes on, see it with: ${later}`,
-    );
-    return EXIT.timedOut;
+    const reached = accepted ? 'accepted' : FleetError.from(error).reason === NOT_SENT ? 'nothing' : 'sent';
+    return stop.signal.reason === 'interrupted' ? interrupted(request, reached) : await timedOut(request, reached);
   } finally {
     clearTimeout(timer);
     offInterrupt();
   }
 }
 
+function interrupted(request: WaitRequest, reached: Reached): number {
+  const { task, getLine, context } = request;
+  context.terminal.note(
+    reached === 'accepted'
+      ? `no longer waiting for task ${task.taskId}, which goes on; see it with: ${getLine}`
+      : notAccepted(request, reached, 'interrupted'),
+  );
+  return EXIT.interrupted;
+}
+
+async function timedOut(request: WaitRequest, reached: Reached): Promise<number> {
+  const { task, waitTimeoutMs, getLine, context } = request;
+  const within = `within ${exactTime(waitTimeoutMs ?? 0)}`;
+  const { known, text } = reached === 'nothing' ? { known: false, text: '' } : await whereItStands(request);
+  if (reached !== 'accepted' && !known) {
+    context.terminal.note(notAccepted(request, reached, `no answer ${within}${text}`));
+    return EXIT.unreachable;
+  }
+  context.terminal.note(`task ${task.taskId} has not ended ${within}${text}; it goes on, see it with: ${getLine}`);
+  return EXIT.timedOut;
+}
+
+function notAccepted({ channel, task, getLine }: WaitRequest, reached: Reached, why: string): string {
+  if (reached === 'nothing') {
+    return (
+      `not submitted: ${why} while connecting to the coordinator at ${channel.address}; check that one runs there, and ` +
+      'submit again'
+    );
+  }
+  return (
+    `${why}: the coordinator at ${channel.address} has not said whether it accepted task ${task.taskId}; see with: ${getLine}, ` +
+    `or submit again with --task-id ${task.taskId}, which makes it the same task`
+  );
+}
+
 /** The ended task. A coordinator that goes away in mid-wait is asked again: the id makes the repeat the same task. */
-async function runUntilEnd(request: WaitRequest, signal: AbortSignal): Promise<Task> {
+async function runUntilEnd(request: WaitRequest, signal: AbortSignal, onAccepted: () => void): Promise<Task> {
   const { channel, task, context } = request;
   let accepted = false;
   let awaySinceMs: number | undefined;
@@ -81,6 +113,7 @@ async function runUntilEnd(request: WaitRequest, signal: AbortSignal): Promise<T
     const onMetadata = () => {
       if (!accepted) void lookAfterAWhile(request, AbortSignal.any([signal, done.signal]));
       accepted = true;
+      onAccepted();
       awaySinceMs = undefined;
       backoffMs = RETRY_INITIAL_MS;
     };
@@ -91,7 +124,7 @@ async function runUntilEnd(request: WaitRequest, signal: AbortSignal): Promise<T
         // No gRPC deadline: it would become the task's own.
         { timeoutMs: null, signal, onMetadata },
       );
-      if (ended === undefined || !hasEnded(ended.state)) throw unfinished(task.taskId);
+      if (ended === undefined || !hasEnded(ended.state)) throw unfinished(request);
       return ended;
     } catch (error) {
       const { code } = FleetError.from(error);
@@ -126,22 +159,22 @@ async function lookAfterAWhile(request: WaitRequest, signal: AbortSignal): Promi
 }
 
 /** For the message after --wait-timeout: where the task stands, if the coordinator says so soon. */
-async function whereItStands({ channel, task }: WaitRequest): Promise<string> {
+async function whereItStands({ channel, task }: WaitRequest): Promise<{ known: boolean; text: string }> {
   try {
     const view = { taskId: task.taskId, payloadView: PayloadView.NONE };
     const { task: found } = await channel.call(TaskService.method.getTask, view, { timeoutMs: 2_000 });
-    if (found === undefined) return '';
+    if (found === undefined) return { known: false, text: '' };
     const why = found.waiting?.message ?? '';
-    return ` (${enumName(TaskState, found.state)}${why === '' ? '' : `: ${printable(why)}`})`;
+    return { known: true, text: ` (${enumName(TaskState, found.state)}${why === '' ? '' : `: ${printable(why)}`})` };
   } catch (error) {
-    return ` (and ${printable(FleetError.from(error).message)})`;
+    return { known: false, text: ` (and ${printable(FleetError.from(error).message)})` };
   }
 }
 
-function unfinished(taskId: string): FleetError {
+function unfinished({ task: { taskId }, getLine }: WaitRequest): FleetError {
   return new FleetError(
     Code.INTERNAL,
     'NO_ENDED_TASK',
-    `the coordinator answered before task ${taskId} had ended, which is a bug; see it with: remuda get ${taskId}`,
+    `the coordinator answered before task ${taskId} had ended, which is a bug; see it with: ${getLine}`,
   );
 }

@@ -140,6 +140,52 @@ describe('remuda submit', { timeout: 60_000 }, () => {
     expect(program.stderr).toContain(`remuda get ${TASK_ID}`);
   });
 
+  it('should name with --address the address in the command that shows the task, and the time as it was given', async () => {
+    const coordinator = await endless();
+    const at = ['--address', coordinator.address];
+    const args = ['submit', 'echo', '--wait', '--wait-timeout', '1500ms', '--task-id', TASK_ID];
+    const { code, stderr } = await remuda(undefined, [...at, ...args]);
+    expect(code).toBe(4);
+    expect(stderr).toContain('has not ended within 1.5s (');
+    expect(stderr).toContain(`see it with: remuda get ${TASK_ID} --address ${coordinator.address}`);
+  });
+
+  it('should exit 3 and say that nothing was submitted when --wait-timeout passes before there is a connection', async () => {
+    const { address } = await mute();
+    const { code, stdout, stderr } = await remuda(address, ['submit', 'echo', '--wait', '--wait-timeout', '300ms']);
+    expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
+    expect(stderr).toBe(
+      `not submitted: no answer within 300ms while connecting to the coordinator at ${address}; check that one runs ` +
+        'there, and submit again',
+    );
+  });
+
+  it('should exit 130 at once and say that nothing was submitted at Ctrl-C before there is a connection', async () => {
+    const { address, connected } = await mute();
+    const program = startRemuda(address, ['submit', 'echo', '--wait']);
+    await connected;
+    program.kill('SIGINT');
+    expect(await program.exit()).toEqual({ code: 130, signal: null });
+    expect(program.stderr).toContain(`not submitted: interrupted while connecting to the coordinator at ${address}`);
+  });
+
+  it('should not claim that a task goes on that was sent and not accepted', async () => {
+    const answers = { accepts: false, run: () => undefined };
+    const lost = await CannedCoordinator.start(answers);
+    const args = ['submit', 'echo', '--wait', '--wait-timeout', '1s', '--task-id', TASK_ID];
+    const { code, stderr } = await remuda(lost.address, args);
+    expect({ code, run: lost.run.length }).toEqual({ code: 3, run: 1 });
+    expect(stderr).toContain('has not said whether it accepted task');
+    expect(stderr).toContain(`submit again with --task-id ${TASK_ID}`);
+
+    const get = () => ({ task: { taskId: TASK_ID, state: TaskState.RUNNING } });
+    const slow = await CannedCoordinator.start({ ...answers, get });
+    expect(await remuda(slow.address, args)).toMatchObject({
+      code: 4,
+      stderr: expect.stringContaining('has not ended within 1s (RUNNING); it goes on'),
+    });
+  });
+
   it('should ask again with the same id when the coordinator goes away and comes back', async () => {
     const first = await endless();
     const program = startRemuda(first.address, ['submit', 'echo', '7', '--wait', '--task-id', TASK_ID]);
@@ -178,16 +224,10 @@ describe('remuda submit', { timeout: 60_000 }, () => {
   });
 
   it('should exit 3 when somebody listens who never answers', async () => {
-    const sockets: Socket[] = [];
-    const server = createServer((socket) => sockets.push(socket.on('error', () => undefined)));
-    const port = await listen(server);
-    cleanups.push(() => {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-    });
-    const { code, stderr } = await remuda(`127.0.0.1:${port}`, ['stats']);
+    const { address } = await mute();
+    const { code, stderr } = await remuda(address, ['stats']);
     expect(code).toBe(3);
-    expect(stderr).toContain(`no coordinator answers at 127.0.0.1:${port}`);
+    expect(stderr).toContain(`no coordinator answers at ${address}`);
   });
 
   it.each([
@@ -229,6 +269,19 @@ async function once(stream: NodeJS.ReadableStream | null, text: string): Promise
       resolve();
     });
   });
+}
+
+/** Somebody who listens and never says anything. `connected`: somebody has come. */
+async function mute(): Promise<{ readonly address: string; readonly connected: Promise<void> }> {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => sockets.push(socket.on('error', () => undefined)));
+  const connected = new Promise<void>((done) => server.once('connection', () => done()));
+  const port = await listen(server);
+  cleanups.push(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return { address: `127.0.0.1:${port}`, connected };
 }
 
 async function listen(server: NetServer): Promise<number> {

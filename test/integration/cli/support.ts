@@ -28,6 +28,8 @@ type RunCall = ServerUnaryCall<RunTaskRequest, RunTaskResponse>;
 /** Canned answers, of which each test sets what it needs. A thrown FleetError becomes the call's status. */
 export interface Answers {
   submit: (request: SubmitTaskRequest) => MessageInitShape<typeof SubmitTaskResponseSchema>;
+  /** Whether RunTask sends its initial metadata, which says that the task is accepted. Default: yes. */
+  accepts: boolean;
   /** Undefined: never. */
   run: (request: RunTaskRequest, call: RunCall) => MessageInitShape<typeof RunTaskResponseSchema> | undefined;
   get: (request: GetTaskRequest) => MessageInitShape<typeof GetTaskResponseSchema>;
@@ -72,7 +74,7 @@ export class CannedCoordinator {
         this.deadlines.push(call.getDeadline());
         const metadata = new Metadata();
         metadata.set('remuda-task-id', call.request.task?.taskId ?? '');
-        call.sendMetadata(metadata);
+        if (answers.accepts !== false) call.sendMetadata(metadata);
         answer(callback, () => {
           const response = answers.run?.(call.request, call);
           return response === undefined ? undefined : create(RunTaskResponseSchema, response);

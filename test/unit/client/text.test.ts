@@ -2,7 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
 import { isAlarming, logLineText, parseLogLine } from '../../../client/cli/log-line.js';
 import { renderTable } from '../../../client/cli/table.js';
-import { payloadBytes } from '../../../client/cli/task-text.js';
+import { exactTime, payloadBytes } from '../../../client/cli/task-text.js';
 import { printable } from '../../../client/cli/terminal.js';
 import { PayloadSchema } from '../../../proto/gen/remuda/v1/payload_pb.js';
 
@@ -62,5 +62,20 @@ describe('log lines', () => {
   it('should bear lines that are no log', () => {
     for (const text of ['plain', '{broken', '{}', '']) expect(() => logLineText(parseLogLine(text))).not.toThrow();
     expect(logLineText(parseLogLine('a\u001bb'))).toBe('a\\u001bb');
+  });
+});
+
+describe('exactTime', () => {
+  it.each([
+    [1, '1ms'],
+    [300, '300ms'],
+    [1_500, '1.5s'],
+    [1_234, '1.234s'],
+    [90_000, '90s'],
+    [300_000, '5m'],
+    [7_200_000, '2h'],
+    [86_400_000, '1d'],
+  ])('should not round %d ms', (valueMs, text) => {
+    expect(exactTime(valueMs)).toBe(text);
   });
 });
