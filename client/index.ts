@@ -7,6 +7,7 @@ export {
   CONNECTION_LOST,
   COORDINATOR_UNREACHABLE,
   MAX_PAYLOAD_BYTES,
+  NOT_A_COORDINATOR,
   NOT_SENT,
   RpcChannel,
   type RpcCallOptions,

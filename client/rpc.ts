@@ -12,12 +12,15 @@ import { FleetError } from '../proto/fleet-error.js';
 import { methodDefinition } from '../proto/service-definition.js';
 import { parseAddress } from './address.js';
 import { channelOptions } from './channel-options.js';
+import { foreignServerText, shortReason } from './foreign-server.js';
 
 /** The default bound of one payload, in bytes. */
 export const MAX_PAYLOAD_BYTES = 1_048_576;
 
 /** Reason of an error about an address where nobody answers. */
 export const COORDINATOR_UNREACHABLE = 'COORDINATOR_UNREACHABLE';
+/** Reason of an error about an address where something answers that is no coordinator. */
+export const NOT_A_COORDINATOR = 'NOT_A_COORDINATOR';
 /** Reason of an error about a connection that broke after the coordinator had begun to answer. */
 export const CONNECTION_LOST = 'CONNECTION_LOST';
 /** Reason of an error about a call that was cancelled before anything of it was sent. */
@@ -64,7 +67,7 @@ export class RpcChannel implements Disposable {
    * Calls a unary method. Nothing is repeated.
    *
    * @throws FleetError as the method's comment says; UNAVAILABLE / COORDINATOR_UNREACHABLE if nobody answers at the address,
-   *   / CONNECTION_LOST if the connection broke in mid-call; DEADLINE_EXCEEDED; CANCELLED if `signal` was aborted,
+   *   / NOT_A_COORDINATOR if something else does, / CONNECTION_LOST if the connection broke in mid-call; DEADLINE_EXCEEDED; CANCELLED if `signal` was aborted,
    *   / NOT_SENT if that was before the call was sent
    */
   async call<M extends DescMethodUnary>(
@@ -151,12 +154,16 @@ export class RpcChannel implements Disposable {
       const message = `the coordinator at ${this.address} did not answer within ${timeoutMs ?? 0} ms; look at its log, or try again`;
       return new FleetError(error.code, '', message, { cause: error });
     }
+    const { code, reason, message: said } = error;
+    const foreign = foreignServerText(this.address, { code: Code[code], reason, message: said });
+    if (foreign !== undefined) {
+      const metadata = { address: this.address };
+      return new FleetError(Code.UNAVAILABLE, NOT_A_COORDINATOR, foreign, { metadata, cause: error });
+    }
     // A server that is torn down resets its calls as if the caller had cancelled them.
     const wasReset = error.code === Code.CANCELLED && !cancelledHere;
     if (error.code !== Code.UNAVAILABLE && !wasReset) return error;
-    const why = error.message
-      .replace(/^No connection established\. Last error: (Error: )?/, '')
-      .replace(/\.? Resolution note: .*$/, '');
+    const why = shortReason(error.message);
     if (!wasReset && !/^Connection dropped|ECONNRESET|GOAWAY/.test(error.message)) return this.#unreachable(why, error);
     const message = `the connection to the coordinator at ${this.address} was lost (${why}); it may have stopped: try again`;
     return new FleetError(Code.UNAVAILABLE, CONNECTION_LOST, message, { cause: error });

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { foreignServerText } from '../client/foreign-server.js';
 import type { SessionEvent } from './thread-messages.js';
 
 /** While no coordinator answers, say so at most this often. */
@@ -92,12 +93,15 @@ export class SessionLog {
       );
       return;
     }
+    const foreign = foreignServerText(this.address, event);
+    if (foreign !== undefined) {
+      this.logger.warn(fields, `no session with a coordinator at ${this.address}: ${foreign}; dialling again`);
+      return;
+    }
     const advice =
       code === 'UNAVAILABLE'
         ? `is one running there? Start it with: remuda-coordinator --listen ${this.address}`
-        : code === 'UNIMPLEMENTED'
-          ? 'something else than a Remuda coordinator listens there'
-          : 'dialling again';
+        : 'dialling again';
     this.logger.warn(fields, `no session with a coordinator at ${this.address} (${code}: ${message}); ${advice}`);
   }
 }

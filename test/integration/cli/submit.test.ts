@@ -1,13 +1,15 @@
+import { createServer as createWebServer } from 'node:http';
+import { createServer as createHttp2Server } from 'node:http2';
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { status } from '@grpc/grpc-js';
+import { Server, ServerCredentials, status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
 import { FleetError } from '../../../proto/fleet-error.js';
 import { AttemptCharge, AttemptOutcome, TaskState } from '../../../proto/gen/remuda/v1/task_pb.js';
 import { OnAbandon } from '../../../proto/gen/remuda/v1/task_service_pb.js';
-import { CannedCoordinator, jsonPayload, remuda, sentText, startRemuda } from './support.js';
+import { CannedCoordinator, jsonPayload, remuda, sentText, startRemuda, type Outcome } from './support.js';
 
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const TASK_ID = '01976f2e-5a10-7c3e-8b52-3f2a9d1c4e60';
@@ -223,6 +225,39 @@ describe('remuda submit', { timeout: 60_000 }, () => {
     expect(stderr).toContain('npm start');
   });
 
+  it.each([
+    ['a web server', () => createWebServer((_request, response) => response.writeHead(404).end())],
+    ['an HTTP/2 server', () => createHttp2Server((_request, response) => response.writeHead(404).end())],
+    ['a page at every path', () => createHttp2Server((_request, response) => response.end('<html>'))],
+    [
+      'a server that greets',
+      () =>
+        createServer((socket) =>
+          socket
+            .on('error', () => undefined)
+            .resume()
+            .end('SSH-2.0-x\r\n'),
+        ),
+    ],
+  ])('should exit 3 when something else answers: %s', async (_name, create) => {
+    const server = create();
+    const address = `127.0.0.1:${await listen(server)}`;
+    cleanups.push(() => server.close());
+    expectForeign(await remuda(address, ['stats']), address);
+  });
+
+  it('should exit 3 when a gRPC server of something else answers', async () => {
+    const server = new Server();
+    const port = await new Promise<number>((resolve, reject) => {
+      server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+        error === null ? resolve(bound) : reject(error),
+      );
+    });
+    cleanups.push(() => server.forceShutdown());
+    const address = `127.0.0.1:${port}`;
+    for (const wait of [[], ['--wait']]) expectForeign(await remuda(address, ['submit', 'echo', ...wait]), address);
+  });
+
   it('should exit 3 when somebody listens who never answers', async () => {
     const { address } = await mute();
     const { code, stderr } = await remuda(address, ['stats']);
@@ -257,6 +292,14 @@ describe('remuda submit', { timeout: 60_000 }, () => {
   });
 });
 
+function expectForeign({ code, stdout, stderr }: Outcome, address: string): void {
+  expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
+  expect(stderr).toMatch(`remuda: something else answers at ${address}, no Remuda coordinator (`);
+  expect(stderr).toContain(
+    "--address is the coordinator's gRPC address (default 127.0.0.1:7070), not its HTTP one (7071) [NOT_A_COORDINATOR]",
+  );
+}
+
 /** Waits until a stream has printed a text. */
 async function once(stream: NodeJS.ReadableStream | null, text: string): Promise<void> {
   let seen = '';
@@ -284,7 +327,7 @@ async function mute(): Promise<{ readonly address: string; readonly connected: P
   return { address: `127.0.0.1:${port}`, connected };
 }
 
-async function listen(server: NetServer): Promise<number> {
+async function listen(server: Pick<NetServer, 'listen' | 'address'>): Promise<number> {
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('no port');

@@ -1,5 +1,8 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { status } from '@grpc/grpc-js';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { FleetError } from '../../../proto/fleet-error.js';
 import { AttemptOutcome } from '../../../proto/gen/remuda/v1/task_pb.js';
 import { handlersFile, Program, ScriptedCoordinator } from './support.js';
@@ -146,6 +149,19 @@ describe('remuda-worker', { timeout: 60_000 }, () => {
     coordinator.server.forceShutdown();
     const line = await program.log(/^no session with a coordinator at .*UNAVAILABLE/);
     expect(line.msg).toContain(`remuda-coordinator --listen ${coordinator.address}`);
+    program.process.kill('SIGTERM');
+    expect((await program.ended()).code).toBe(0);
+  });
+
+  it('should say that something else answers at its address, and that --address is not the HTTP one', async () => {
+    const server = createServer((_request, response) => response.writeHead(404).end());
+    onTestFinished(() => void server.close());
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const program = new Program([handlersFile(HANDLERS), '--address', address]);
+    const line = await program.log(/^no session with a coordinator at /);
+    expect(line.msg).toContain(`something else answers at ${address}, no Remuda coordinator (Protocol error)`);
+    expect(line.msg).toContain('not its HTTP one (7071); dialling again');
     program.process.kill('SIGTERM');
     expect((await program.ended()).code).toBe(0);
   });

@@ -12,7 +12,7 @@ describe('exitStatusOf', () => {
     ['already exists', status.ALREADY_EXISTS, 'TASK_ID_TAKEN', 5],
     ['over a bound', status.RESOURCE_EXHAUSTED, 'QUEUE_FULL', 5],
     ['an invalid task', status.INVALID_ARGUMENT, 'INVALID_TASK', 5],
-    ['a server of something else', status.UNIMPLEMENTED, '', 5],
+    ['a server of something else', status.UNAVAILABLE, 'NOT_A_COORDINATOR', 3],
     ['an address that is none', status.INVALID_ARGUMENT, 'INVALID_ADDRESS', 2],
     ['a bug', status.INTERNAL, 'INTERNAL', 70],
   ])('should be right for %s', (_name, code, reason, expected) => {
