@@ -171,10 +171,15 @@ export class RpcChannel implements Disposable {
 
   #unreachable(why: string, cause?: FleetError): FleetError {
     const { address } = this;
+    const metadata = { address };
+    if (why.startsWith('Name resolution failed')) {
+      const text = `the host name of ${address} cannot be resolved (${why}); check --address or REMUDA_ADDRESS, and the network`;
+      return new FleetError(Code.UNAVAILABLE, COORDINATOR_UNREACHABLE, text, { metadata, cause });
+    }
     const message =
       `no coordinator answers at ${address} (${why}); start one with \`npm start\` in the repository, or ` +
       `\`remuda-coordinator --listen ${address}\`, or name another with --address or REMUDA_ADDRESS`;
-    return new FleetError(Code.UNAVAILABLE, COORDINATOR_UNREACHABLE, message, { metadata: { address }, cause });
+    return new FleetError(Code.UNAVAILABLE, COORDINATOR_UNREACHABLE, message, { metadata, cause });
   }
 }
 

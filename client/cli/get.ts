@@ -38,5 +38,7 @@ export function addGetCommand(program: Command, context: CliContext): void {
 
 function readTaskId(text: string): string {
   if (UUID_PATTERN.test(text)) return text.toLowerCase();
-  throw new InvalidArgumentError('A task id is a UUID, as `remuda submit` prints it.');
+  throw new InvalidArgumentError(
+    'A task id is a UUID, as `remuda submit` prints it, for instance 01976f2e-5a10-7c3e-8b52-3f2a9d1c4e60.',
+  );
 }

@@ -40,7 +40,11 @@ export function checkPayload(bytes: Uint8Array, source: string): Uint8Array {
   try {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (error) {
-    throw new CliError(EXIT.usage, `${source} is not UTF-8 text; JSON must be`, { cause: error });
+    throw new CliError(
+      EXIT.usage,
+      `${source} is not UTF-8 text, which JSON must be; save it as UTF-8, or submit the path of a file that the worker reads`,
+      { cause: error },
+    );
   }
   // Editors put a byte order mark in front, which is no JSON.
   if (text.startsWith('\uFEFF')) return checkPayload(bytes.subarray(3), source);
@@ -63,7 +67,8 @@ async function readBounded(stream: Readable, source: string): Promise<Uint8Array
   } catch (error) {
     if (error instanceof CliError) throw error;
     const why = error instanceof Error ? error.message : String(error);
-    throw new CliError(EXIT.usage, `the payload cannot be read from ${source}: ${why}`, { cause: error });
+    const message = `the payload cannot be read from ${source}: ${why}; check the path, or pass the JSON itself`;
+    throw new CliError(EXIT.usage, message, { cause: error });
   }
   return Buffer.concat(chunks);
 }

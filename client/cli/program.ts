@@ -29,7 +29,7 @@ export async function runProgram(argv: readonly string[], context: CliContext): 
       `the coordinator, HOST:PORT or unix:PATH (default: REMUDA_ADDRESS or ${DEFAULT_ADDRESS})`,
     )
     .addHelpText('after', HELP)
-    .showHelpAfterError('(remuda --help says more)')
+    .showHelpAfterError('(remuda --help says more, also after a command: remuda submit --help)')
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
       writeOut: (text) => terminal.out(text),

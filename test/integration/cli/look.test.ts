@@ -46,7 +46,9 @@ describe('remuda get', { timeout: 60_000 }, () => {
     expect(await remuda(coordinator.address, ['get', TASK_ID])).toEqual({
       ...{ code: 5, stdout: '', stderr: 'remuda: there is no such task [TASK_NOT_FOUND]' },
     });
-    expect(await remuda(coordinator.address, ['get', 'x'])).toMatchObject({ code: 2, stdout: '' });
+    const malformed = await remuda(coordinator.address, ['get', 'x']);
+    expect(malformed).toMatchObject({ code: 2, stdout: '' });
+    expect(malformed.stderr).toContain("'x' is invalid for argument 'ID'. A task id is a UUID");
   });
 });
 
@@ -119,6 +121,15 @@ describe('remuda', { timeout: 60_000 }, () => {
     const { code, stderr } = await remuda('localhost', ['stats']);
     expect(code).toBe(2);
     expect(stderr).toContain('the address is "localhost"; it must be HOST:PORT or unix:PATH');
+  });
+
+  it('should exit 3 for a host name that means nothing, and say that it is the name', async () => {
+    // No name has a label of 64 characters: no server needs to be asked.
+    const address = `${'x'.repeat(64)}.invalid:7070`;
+    const { code, stdout, stderr } = await remuda(address, ['stats']);
+    expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
+    expect(stderr).toContain(`the host name of ${address} cannot be resolved`);
+    expect(stderr).toContain('check --address or REMUDA_ADDRESS');
   });
 
   it('should print help with examples on stdout and exit 0; without a command on stderr and exit 2', async () => {

@@ -83,6 +83,7 @@ describe('remuda submit', { timeout: 60_000 }, () => {
     const missing = await remuda(coordinator.address, ['submit', 'echo', `@${file}.not`]);
     expect(missing).toMatchObject({ code: 2, stdout: '' });
     expect(missing.stderr).toContain(`${file}.not`);
+    expect(missing.stderr).toContain('check the path');
   });
 
   it('should print with --wait the result alone, and let the task survive the wait', async () => {
