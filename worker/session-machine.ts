@@ -30,12 +30,10 @@
 import { create } from '@bufbuild/protobuf';
 import {
   HeartbeatSchema,
-  HelloSchema,
   LeavingSchema,
   type AttemptRef,
   type ConnectRequest,
   type ConnectResponse,
-  type Hello,
   type Welcome,
 } from '../proto/gen/remuda/v1/worker_service_pb.js';
 import { FleetError } from '../proto/fleet-error.js';
@@ -43,55 +41,13 @@ import type { PayloadContent } from '../proto/payload.js';
 import type { HeldAttempt } from './attempt-book.js';
 import { AttemptKeeper } from './attempt-keeper.js';
 import { Backoff } from './backoff.js';
+import { Departure } from './departure.js';
+import { newHello } from './hello.js';
 import { EXIT_RECYCLE, EXIT_REFUSED, EXIT_SUPERSEDED, type SessionEffect } from './session-effects.js';
 import { SESSION_PERIODS, type SessionOptions, type SessionPeriods } from './session-options.js';
+import type { SessionState } from './session-state.js';
 import type { AttemptKey, LeaveCause, SessionEvent, SessionExit, Settlement } from './thread-messages.js';
 import { WorkerLink } from './worker-link.js';
-
-/** Where the stream stands. */
-export type SessionState =
-  /** Not started. */
-  | { readonly t: 'Idle' }
-  /** No stream; the next dial comes by itself. */
-  | { readonly t: 'BackingOff'; readonly dialAtMs: number }
-  /** The host opens a stream. */
-  | { readonly t: 'Dialling'; readonly sessionNumber: number; readonly giveUpAtMs: number }
-  /** Hello has been said, or waits to be written; nothing else may be said before the answer. */
-  | {
-      readonly t: 'AwaitingWelcome';
-      readonly sessionNumber: number;
-      readonly giveUpAtMs: number;
-      readonly link: WorkerLink;
-      readonly hello: Hello;
-    }
-  /** Welcomed. */
-  | {
-      readonly t: 'Open';
-      readonly sessionNumber: number;
-      readonly link: WorkerLink;
-      readonly sinceMs: number;
-      readonly heartbeatIntervalMs: number;
-      /** A frame that is unacknowledged for this long means that the stream is dead: half a lease, +-10 %. */
-      readonly ackTimeoutMs: number;
-    }
-  /** Another process has the id; handlers clean up. */
-  | { readonly t: 'Superseded'; readonly exitAtMs: number; readonly message: string }
-  /** Over. */
-  | { readonly t: 'Left'; readonly exit: SessionExit };
-
-/** How the worker leaves. */
-interface Departure {
-  readonly cause: LeaveCause;
-  /** When handlers that still run are aborted. */
-  deadlineMs: number;
-  /** `leaving` has been said on this stream. */
-  told: boolean;
-  /** `drain` has come on this stream: nothing new is on its way. */
-  confirmed: boolean;
-  aborted: boolean;
-  /** When the last handler had settled. */
-  handlersEndedMs: number | undefined;
-}
 
 /** How a stream ended. */
 export interface StreamEnd {
@@ -183,7 +139,7 @@ export class SessionMachine {
     const { current } = this;
     if (current.t !== 'Dialling' || current.sessionNumber !== sessionNumber) return;
     const { giveUpAtMs } = current;
-    const hello = this.hello(sessionNumber);
+    const hello = newHello(this.options, sessionNumber, this.keeper.snapshot());
     const link = new WorkerLink();
     link.hello(hello);
     this.setState({ t: 'AwaitingWelcome', sessionNumber, giveUpAtMs, link, hello });
@@ -288,14 +244,10 @@ export class SessionMachine {
 
   private depart(nowMs: number, cause: LeaveCause, deadlineMs: number): Departure {
     if (this.departure !== undefined) {
-      if (deadlineMs < this.departure.deadlineMs) {
-        this.departure.deadlineMs = deadlineMs;
-        this.departure.told = false;
-      }
+      this.departure.hasten(deadlineMs);
       return this.departure;
     }
-    const told = cause === 'coordinator';
-    this.departure = { cause, deadlineMs, told, confirmed: told, aborted: false, handlersEndedMs: undefined };
+    this.departure = new Departure(cause, deadlineMs);
     this.keeper.intake = 'held';
     this.effects.push({ kind: 'draining' });
     this.event({ name: 'draining', deadlineMs: Math.max(0, deadlineMs - nowMs), cause });
@@ -305,10 +257,7 @@ export class SessionMachine {
   }
 
   private drained(nowMs: number, deadlineMs: number): void {
-    const departure = this.depart(nowMs, 'coordinator', nowMs + deadlineMs);
-    departure.deadlineMs = nowMs + deadlineMs;
-    departure.told = true;
-    departure.confirmed = true;
+    this.depart(nowMs, 'coordinator', nowMs + deadlineMs).confirm(nowMs + deadlineMs);
     this.keeper.intake = 'closed';
     this.keeper.giveBackWaiting();
   }
@@ -430,12 +379,9 @@ export class SessionMachine {
     }
   }
 
-  private giveUpDeliveryMs({ handlersEndedMs }: Departure): number {
-    const { recycleMs, acknowledgeMs, deliverMs } = this.periods;
-    const endedMs = handlersEndedMs ?? Infinity;
-    if (this.recycling) return endedMs + recycleMs;
-    if (this.current.t === 'Open') return endedMs + acknowledgeMs;
-    return Math.max(endedMs, this.disconnectedMs ?? 0) + deliverMs;
+  private giveUpDeliveryMs(departure: Departure): number {
+    const { periods, recycling, disconnectedMs } = this;
+    return departure.giveUpDeliveryMs({ periods, recycling, connected: this.current.t === 'Open', disconnectedMs });
   }
 
   private undelivered(): void {
@@ -482,22 +428,6 @@ export class SessionMachine {
     return current.link.next(nowMs);
   }
 
-  private hello(sessionNumber: number): Hello {
-    const { workerId, incarnation, replaces, version, host, pid, labels, slots, prefetch } = this.options;
-    const { running, unsentReports } = this.keeper.snapshot();
-    const taskTypes = this.options.taskTypes.map((offered) => ({ type: offered.type, slots: offered.slots }));
-    return create(HelloSchema, {
-      workerId,
-      incarnation,
-      sessionNumber,
-      replaces: [...replaces],
-      version,
-      host,
-      pid,
-      ...{ taskTypes, labels: { ...labels }, slots, prefetch, running, unsentReports },
-    });
-  }
-
   private dial(nowMs: number): void {
     this.sessionNumber += 1;
     const { sessionNumber } = this;
@@ -532,11 +462,7 @@ export class SessionMachine {
     const ackTimeoutMs = (leaseMs / 2) * (0.9 + 0.2 * this.deps.random());
     this.setState({ t: 'Open', sessionNumber, link, sinceMs: nowMs, heartbeatIntervalMs, ackTimeoutMs });
     this.heartbeatAtMs = nowMs;
-    if (this.departure !== undefined) {
-      // A stream begins without drain, whatever the one before it said.
-      this.departure.told = false;
-      this.departure.confirmed = false;
-    }
+    this.departure?.streamOpened();
     this.keeper.reconcile(nowMs, welcome, hello.unsentReports satisfies AttemptRef[]);
     this.event({ name: 'welcome', sessionNumber, coordinatorVersion, leaseMs, heartbeatIntervalMs });
   }
