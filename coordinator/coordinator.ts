@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import { packageVersion } from '../proto/package-version.js';
@@ -9,12 +11,13 @@ import { clearStaleSocket, formatAddress, type ListenAddress } from './listen-ad
 import { logCoreEvent } from './logging.js';
 import { Metrics } from './metrics.js';
 import { systemRandom, systemRuntime } from './runtime.js';
-import { refused } from './services/asking.js';
+import { callInterrupted, refused } from './services/asking.js';
 import { FleetServiceImplementation } from './services/fleet-service.js';
 import { addReflection, Health } from './services/health.js';
 import { TaskServiceImplementation } from './services/task-service.js';
 import { coordinatorStopping, SessionHost } from './session/session-host.js';
 import { openStore } from './store/open-store.js';
+import type { Store } from './store/store.js';
 
 export interface CoordinatorDeps {
   readonly log: Logger;
@@ -32,16 +35,22 @@ export interface CoordinatorAddresses {
 const MIB = 1_048_576;
 /** What arrives and is not in a batch yet, and what one batch takes. */
 const INBOX = { maxInputs: 16_384, maxBytes: 64 * MIB, batchInputs: 2_048, batchBytes: 8 * MIB };
+/** Streams beyond the known workers: of those that come back before we know that they were gone, and of strangers. */
+const SPARE_SESSIONS = 1_024;
 /** What is in flight when a coordinator stops gets this long to be answered. */
 const ANSWERS_MS = 1_000;
+/** How long a faulty process waits for the store's thread. */
+const ABANDON_MS = 1_000;
 
 /** The composition root: builds the coordinator, starts and stops it. One life each. */
 export class Coordinator {
   readonly #config: CoordinatorConfig;
   readonly #log: Logger;
+  readonly #store: Store;
   readonly #engine: Engine;
   readonly #sessions: SessionHost;
   readonly #tasks: TaskServiceImplementation;
+  readonly #metrics: Metrics;
   readonly #health = new Health();
   readonly #server: Server;
   readonly #http: HttpServer | null;
@@ -57,8 +66,9 @@ export class Coordinator {
     };
     this.#config = config;
     this.#log = log;
+    this.#store = openStore(config.store);
     this.#engine = new Engine({
-      store: openStore(config.store),
+      store: this.#store,
       config: { ...CORE_DEFAULTS, maxOpenTasks, leaseMs, stuckGraceMs, headStartMs, balancing, maxWorkers },
       random: systemRandom,
       runtime,
@@ -66,10 +76,13 @@ export class Coordinator {
       onFatal,
       onEvent: (event) => {
         logCoreEvent(log, event);
-        metrics.onEvent(event);
+        this.#metrics.onEvent(event);
       },
       onBatch: (batch) => {
-        metrics.onBatch(batch);
+        this.#metrics.onBatch(batch);
+      },
+      onStoreTrouble: (message) => {
+        this.#onStoreTrouble(message);
       },
     });
     const engine = this.#engine;
@@ -77,6 +90,7 @@ export class Coordinator {
       inbox: engine,
       runtime,
       terms: { heartbeatIntervalMs, leaseMs, stuckGraceMs, maxPayloadBytes, version },
+      maxSessions: maxWorkers + SPARE_SESSIONS,
       refusal: () => (engine.refusal?.reason === 'COORDINATOR_STOPPING' ? refused(engine.refusal) : null),
       onEnd: (end) => {
         logSessionEnd(log, end);
@@ -84,7 +98,7 @@ export class Coordinator {
     });
     this.#tasks = new TaskServiceImplementation({ engine, runtime, maxPayloadBytes, onBug });
     const fleet = new FleetServiceImplementation({ engine, version, startWallMs: runtime.now().wallMs, onBug });
-    const metrics = new Metrics({
+    this.#metrics = new Metrics({
       version,
       stats: () => engine.stats(),
       sessions: () => this.#sessions.figures,
@@ -96,7 +110,8 @@ export class Coordinator {
     addReflection(this.#server);
     const notReady = (): string | null => engine.refusal?.message ?? null;
     const { http: listen } = config;
-    this.#http = listen === null ? null : new HttpServer({ listen, metrics: () => metrics.scrape(), notReady, onBug });
+    this.#http =
+      listen === null ? null : new HttpServer({ listen, metrics: () => this.#metrics.scrape(), notReady, onBug });
   }
 
   /**
@@ -107,8 +122,10 @@ export class Coordinator {
   async start(): Promise<CoordinatorAddresses> {
     await this.#engine.start(this.#sessions);
     const listen = formatAddress(await this.#bind());
+    this.#checkStarting();
     this.#engine.listening();
     const http = await this.#startHttp();
+    this.#checkStarting();
     this.#health.set('SERVING');
     this.#log.info({ listen, http, store: this.#config.store, version: packageVersion() }, 'ready');
     return { listen, http };
@@ -120,15 +137,46 @@ export class Coordinator {
     return this.#stopped;
   }
 
+  /**
+   * Lets go of the store, at most {@link ABANDON_MS} later, with nothing else put in order: before the process exits because of
+   * a fault.
+   *
+   * @returns False if the store's thread is still in a call.
+   */
+  async abandon(): Promise<boolean> {
+    const closed = this.#store.close().then(
+      () => true,
+      () => true,
+    );
+    const late = new Promise<false>((resolve) => {
+      systemRuntime.after(ABANDON_MS, () => resolve(false));
+    });
+    return Promise.race([closed, late]);
+  }
+
   async #stop(): Promise<void> {
     this.#health.set('NOT_SERVING');
-    this.#tasks.stop(coordinatorStopping());
+    this.#tasks.stop(callInterrupted());
     this.#sessions.stop(coordinatorStopping());
-    // First, so that whoever arrives from now on is refused; what has arrived is answered while the server shuts down.
-    const engineStopped = this.#engine.stop();
-    await engineStopped;
+    // Whoever arrives from now on is refused; what has arrived is answered before the server shuts down.
+    await this.#engine.stop();
     await this.#shutDownServer();
     await this.#http?.stop();
+  }
+
+  #checkStarting(): void {
+    if (this.#stopped !== undefined) throw new Error('the coordinator was stopped while it started');
+  }
+
+  #onStoreTrouble(message: string | null): void {
+    this.#metrics.storeRefusing(message !== null);
+    if (message === null) this.#log.info('store-recovered');
+    else
+      this.#log.warn(
+        { detail: `${message}; new tasks are refused, and after 30 s the coordinator exits` },
+        'store-refuses',
+      );
+    if (this.#stopped === undefined) this.#health.set(message === null ? 'SERVING' : 'NOT_SERVING');
   }
 
   async #bind(): Promise<ListenAddress> {
@@ -182,9 +230,20 @@ function serverOptions({ listen, maxPayloadBytes }: CoordinatorConfig): Construc
   };
 }
 
+/** What a person can do, by what the system says. */
+const LISTEN_ADVICE = [
+  ['EADDRINUSE', 'another process listens there; stop it, or choose another address'],
+  ['EACCES', 'this user may not; choose a port above 1023, or a directory that it may write to'],
+  ['EADDRNOTAVAIL', 'no network interface of this machine has this address; use 127.0.0.1, or one that it has'],
+  ['ENOTFOUND', 'no such host name is known; use an IP address'],
+  ['Name resolution failed', 'no such host name is known; use an IP address'],
+] as const;
+
 function cannotListen(flag: string, address: ListenAddress, cause: unknown): Error {
   const text = cause instanceof Error ? cause.message : String(cause);
-  const why = text.includes('EADDRINUSE') ? 'another process listens there; stop it, or choose another address' : text;
+  const [, advice] = LISTEN_ADVICE.find(([sign]) => text.includes(sign)) ?? [];
+  const missing = address.kind === 'unix' && !existsSync(dirname(address.path));
+  const why = missing ? `the directory ${dirname(address.path)} does not exist; make it` : (advice ?? text);
   return new Error(`cannot listen on ${formatAddress(address)} (${flag}): ${why}`, { cause });
 }
 

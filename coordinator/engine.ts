@@ -24,6 +24,7 @@ import {
 } from './core/scheduler.js';
 import type { ProgressNote, ReplyToken, TaskBody, TaskRow } from './core/task.js';
 import type { Waiting } from './core/outputs.js';
+import { AnswerReader } from './answer-reader.js';
 import { fleetStats } from './core/views.js';
 import { Inbox, type InboxLimits } from './inbox.js';
 import type { Runtime } from './runtime.js';
@@ -37,7 +38,9 @@ export type EngineReply =
       readonly task: StoredTask;
       readonly waiting: Waiting | null;
       readonly progress: ProgressNote | null;
-    };
+    }
+  /** The coordinator stopped before it could answer. Whether it has been done is not known: ask again. */
+  | { readonly kind: 'stopped' };
 
 /** Where outputs for workers go. */
 export interface SessionGateway {
@@ -54,6 +57,8 @@ export interface EngineOptions {
   readonly onFatal: (error: Error, exitCode: number) => void;
   readonly onEvent?: (event: CoreEvent) => void;
   readonly onBatch?: (batch: BatchFigures) => void;
+  /** The store refuses what it may take later, as the message says; null: it takes everything again. */
+  readonly onStoreTrouble?: (message: string | null) => void;
   /** Called after each step; throws if the state cannot be. Tests and simulation only: it looks at everything. */
   readonly checkInvariants?: (state: SchedulerState) => void;
 }
@@ -85,7 +90,9 @@ export class Engine {
   readonly #listeners = new Map<ReplyToken, Listener>();
   #gateway: SessionGateway | undefined;
   #nextToken = 1;
+  readonly #answers: AnswerReader;
   #status: 'new' | 'running' | 'stopping' | 'stopped' | 'failed' = 'new';
+  #started: Promise<void> | null = null;
   #turn: Promise<void> | null = null;
   #kicked = false;
   #more = false;
@@ -100,6 +107,12 @@ export class Engine {
     this.#options = options;
     this.#state = createState(options.config, options.random);
     this.#inbox = new Inbox(options.inbox);
+    this.#answers = new AnswerReader({
+      read: (taskIds) => this.#retried(() => options.store.read({ taskIds, bodies: true })),
+      isWanted: (token) => this.#listeners.has(token),
+      answer: (token, reply) => this.#listeners.get(token)?.(reply),
+      onError: (error) => this.#fail(error),
+    });
   }
 
   /** Why new work is refused at the door; null: it is not. */
@@ -123,24 +136,36 @@ export class Engine {
   /**
    * Opens the store and takes up what had not ended. Nothing is handed out before the first input.
    *
-   * @throws StoreError from opening the store
+   * @throws StoreError from opening the store; Error if it is stopped meanwhile
    */
-  async start(gateway: SessionGateway): Promise<void> {
-    const { store, config } = this.#options;
+  start(gateway: SessionGateway): Promise<void> {
     this.#gateway = gateway;
+    this.#started ??= this.#start();
+    return this.#started;
+  }
+
+  async #start(): Promise<void> {
+    const { store, config } = this.#options;
+    this.#checkStarting();
     const { longestLeaseMs } = await store.open();
     const rows = await this.#loadOpen();
+    this.#checkStarting();
     restore(this.#state, rows, longestLeaseMs);
     // Before the first frame that grants it. An earlier, longer one still counts until all that hold it are accounted for.
-    await this.#commit([{ kind: 'longestLease', leaseMs: Math.max(longestLeaseMs, config.leaseMs) }]);
+    const leaseMs = Math.max(longestLeaseMs, config.leaseMs);
+    await this.#retried(() => store.commit([{ kind: 'longestLease', leaseMs }]));
+    this.#checkStarting();
     this.#status = 'running';
     this.#tick(this.#options.runtime.now().monoMs);
   }
 
+  #checkStarting(): void {
+    if (this.#status !== 'new') throw new Error('the coordinator was stopped while it started');
+  }
+
   /** The coordinator listens: from now on workers of an earlier one are waited for. */
   listening(): void {
-    this.#inbox.push({ kind: 'listening' }, 0);
-    this.#kick();
+    this.#push({ kind: 'listening' });
     const { runtime, config } = this.#options;
     if (this.#state.recoveredLeaseMs <= config.leaseMs) return;
     this.#forgetRecovery = runtime.after(recoveryMs(this.#state.recoveredLeaseMs), () => {
@@ -150,15 +175,21 @@ export class Engine {
   }
 
   /**
-   * Appends an input of a worker's session. A quarter of the inbox is reserved for them.
+   * Appends an input of a worker's session, in any case: the session has acknowledged its arrival. A quarter of the inbox is
+   * reserved for them.
    *
-   * @returns False if there is no room: keep it, stop reading, and come back after {@link onDrained}.
+   * @returns False if there is no more room: stop reading the stream, and go on after {@link onDrained}.
    */
   append(input: Input, bytes: number): boolean {
     if (this.#status !== 'running' && this.#status !== 'stopping') return true;
-    if (!this.#inbox.offer(input, bytes, 'worker')) return false;
+    this.#inbox.push(input, bytes, this.#options.runtime.now().monoMs);
     this.#kick();
-    return true;
+    return this.#inbox.hasRoom(0, 'worker');
+  }
+
+  /** Nothing was read of some streams for this long: nobody's silence in that time counts. */
+  wasDeaf(deafMs: number): void {
+    if (this.#status === 'running' && deafMs > STALL_MS) this.#grantStall(deafMs);
   }
 
   /** Calls back once, when the inbox has room again. */
@@ -172,9 +203,10 @@ export class Engine {
    * @returns The token to {@link abandon} it by, or null if the inbox is full.
    */
   ask(make: (token: ReplyToken) => Input, bytes: number, listener: Listener): ReplyToken | null {
+    if (!this.#inbox.hasRoom(bytes, 'client') || this.#answers.size >= this.#options.inbox.maxInputs) return null;
     const token = this.#nextToken;
     this.#nextToken += 1;
-    if (!this.#inbox.offer(make(token), bytes, 'client')) return null;
+    this.#inbox.push(make(token), bytes, this.#options.runtime.now().monoMs);
     this.#listeners.set(token, listener);
     this.#kick();
     return token;
@@ -188,22 +220,43 @@ export class Engine {
   /** Nobody waits for the task any more; with `cancel` it is cancelled too. Never refused: it makes work less. */
   abandon(token: ReplyToken, taskId: string, cancel: boolean): void {
     this.forget(token);
-    if (this.#status !== 'running') return;
-    this.#inbox.push({ kind: 'abandon', token, taskId, cancel }, 0);
-    this.#kick();
+    if (this.#status === 'running') this.#push({ kind: 'abandon', token, taskId, cancel });
   }
 
-  /** Finishes what has arrived and closes the store. Idempotent. */
+  /** Answers what has arrived, if the store takes it, and closes the store. Idempotent; also in the middle of a start. */
   async stop(): Promise<void> {
     if (this.#status === 'running') this.#status = 'stopping';
+    if (this.#status === 'new') this.#status = 'stopped';
     this.#forgetAlarm?.();
     this.#forgetTick?.();
     this.#forgetRecovery?.();
+    // What it throws, it has told to who started it.
+    await this.#started?.catch(() => undefined);
     while (this.#turn !== null || this.#kicked) {
       await (this.#turn ?? new Promise<void>((resolve) => this.#options.runtime.defer(resolve)));
     }
+    await this.#answers.idle();
     if (this.#status === 'stopping') this.#status = 'stopped';
+    this.#dismissListeners();
     await this.#options.store.close();
+  }
+
+  #dismissListeners(): void {
+    const listeners = [...this.#listeners.values()];
+    this.#listeners.clear();
+    for (const listener of listeners) listener({ kind: 'stopped' });
+  }
+
+  /** Before anything that has arrived since is judged. */
+  #grantStall(gapMs: number): void {
+    this.#inbox.pushFirst({ kind: 'stalled', gapMs }, this.#options.runtime.now().monoMs);
+    this.#kick();
+  }
+
+  /** Adds one of the few inputs that the coordinator itself makes. */
+  #push(input: Input): void {
+    this.#inbox.push(input, 0, this.#options.runtime.now().monoMs);
+    this.#kick();
   }
 
   async #loadOpen(): Promise<TaskRow[]> {
@@ -221,9 +274,9 @@ export class Engine {
     this.#forgetTick = runtime.after(TICK_MS, () => {
       const { monoMs } = runtime.now();
       const gapMs = monoMs - lastMonoMs;
-      if (gapMs > STALL_MS) this.#inbox.push({ kind: 'stalled', gapMs }, 0);
+      if (gapMs > STALL_MS) this.#grantStall(gapMs);
       // A wall clock that was set forward makes something due without any alarm.
-      if (gapMs > STALL_MS || untilNextMs(this.#state, runtime.now()) === 0) this.#kick();
+      if (untilNextMs(this.#state, runtime.now()) === 0) this.#kick();
       this.#tick(monoMs);
     });
   }
@@ -233,11 +286,13 @@ export class Engine {
     this.#kicked = true;
     // Nothing acts inside an event callback: what else arrives in this turn of the loop shares the batch.
     this.#options.runtime.defer(() => {
-      this.#kicked = false;
+      // Cleared last: a turn that neither reads nor writes lets its outputs out at once, and what these append must not begin
+      // another one.
       this.#turn = this.#runTurn().then(
         () => this.#afterTurn(),
         (error: unknown) => this.#fail(error),
       );
+      this.#kicked = false;
     });
   }
 
@@ -262,23 +317,27 @@ export class Engine {
     const { runtime, store, onBatch, checkInvariants } = this.#options;
     const inputs = this.#inbox.take();
     const keys = keysToRead(this.#state, inputs);
-    const rows = keys.length === 0 ? NO_ROWS : rowsById(await store.read({ taskIds: keys, bodies: false }));
+    const read = { taskIds: keys, bodies: false };
+    const rows = keys.length === 0 ? NO_ROWS : rowsById(await this.#retried(() => store.read(read)));
 
-    const startMs = runtime.now().monoMs;
-    const result = step(this.#state, inputs, rows, runtime.now());
+    const now = runtime.now();
+    const startMs = now.monoMs;
+    // What arrived while the batch before was written, or does not fit into this one, is not applied yet.
+    const heardMonoMs = this.#inbox.oldestMs();
+    const result = step(this.#state, inputs, { now, heardMonoMs, rows, storeRoomBytes: store.roomBytes });
     checkInvariants?.(this.#state);
     this.#more = result.more;
     const steppedMs = runtime.now().monoMs;
 
     const writes = this.#withRecovered(result.writes);
-    const results = writes.length === 0 ? [] : await this.#commit(writes);
+    const results = writes.length === 0 ? [] : await this.#retried(() => store.commit(writes));
     onBatch?.({
       inputs: inputs.length,
       writes: writes.length,
       stepMs: steppedMs - startMs,
       commitMs: runtime.now().monoMs - steppedMs,
     });
-    await this.#letOut(result, bodiesOf(writes, results));
+    this.#letOut(result, bodiesOf(writes, results));
   }
 
   /** Once nobody can hold an earlier coordinator's longer lease any more, the store forgets it. */
@@ -288,34 +347,39 @@ export class Engine {
     return [...writes, { kind: 'longestLease', leaseMs: this.#options.config.leaseMs }];
   }
 
-  /** Repeats a batch that the store refuses for now; meanwhile new work is refused at the door. */
-  async #commit(writes: readonly Write[]): Promise<readonly WriteResult[]> {
-    const { runtime, store } = this.#options;
+  /** Repeats a call that the store refuses for now; meanwhile new work is refused at the door. */
+  async #retried<T>(call: () => Promise<T>): Promise<T> {
+    const { runtime } = this.#options;
     const startMs = runtime.now().monoMs;
     for (;;) {
       try {
-        const results = await store.commit(writes);
-        this.#storeRefuses = null;
-        return results;
+        const result = await call();
+        this.#setStoreTrouble(null);
+        return result;
       } catch (error) {
-        const givenUp = runtime.now().monoMs - startMs >= STORE_RETRY_LIMIT_MS;
+        const givenUp = runtime.now().monoMs - startMs >= STORE_RETRY_LIMIT_MS || this.#status === 'stopping';
         if (!(error instanceof StoreError) || !error.retryable || givenUp) throw error;
-        this.#storeRefuses = error.message;
+        this.#setStoreTrouble(error.message);
         await new Promise<void>((resolve) => runtime.after(STORE_RETRY_MS, resolve));
       }
     }
   }
 
-  async #letOut({ outputs }: StepResult, bodies: ReadonlyMap<string, TaskBody>): Promise<void> {
+  #setStoreTrouble(message: string | null): void {
+    const before = this.#storeRefuses;
+    this.#storeRefuses = message;
+    if ((before === null) !== (message === null)) this.#options.onStoreTrouble?.(message);
+  }
+
+  #letOut({ outputs }: StepResult, bodies: ReadonlyMap<string, TaskBody>): void {
     const bySession = new Map<number, SessionOutput[]>();
     const replies: { token: ReplyToken; reply: Reply }[] = [];
     for (const output of outputs) this.#sort(output, bodies, bySession, replies);
     for (const [sessionId, forSession] of bySession) this.#gateway?.deliver(sessionId, forSession);
-    const wanted = replies.flatMap(({ token, reply }) =>
-      reply.kind === 'task' && this.#listeners.has(token) ? [reply.taskId] : [],
-    );
-    const stored = await this.#readTasks(wanted);
-    for (const { token, reply } of replies) this.#answer(token, reply, stored);
+    for (const { token, reply } of replies) {
+      if (reply.kind === 'task') this.#answers.add(token, reply);
+      else this.#listeners.get(token)?.(reply);
+    }
   }
 
   #sort(
@@ -337,34 +401,14 @@ export class Engine {
     }
   }
 
-  async #readTasks(taskIds: readonly string[]): Promise<ReadonlyMap<string, StoredTask>> {
-    const stored = new Map<string, StoredTask>();
-    if (taskIds.length === 0) return stored;
-    const unique = [...new Set(taskIds)];
-    for (const task of await this.#options.store.read({ taskIds: unique, bodies: true })) {
-      if (task !== undefined) stored.set(task.row.taskId, task);
-    }
-    return stored;
-  }
-
-  #answer(token: ReplyToken, reply: Reply, stored: ReadonlyMap<string, StoredTask>): void {
-    const listener = this.#listeners.get(token);
-    if (listener === undefined) return;
-    if (reply.kind !== 'task') {
-      listener(reply);
-      return;
-    }
-    const task = stored.get(reply.taskId);
-    listener(
-      task === undefined
-        ? { kind: 'taskNotFound', taskId: reply.taskId }
-        : { kind: 'task', task, waiting: reply.waiting, progress: reply.progress },
-    );
-  }
-
   #fail(error: unknown): void {
     this.#turn = null;
-    this.#status = 'failed';
+    if (this.#status === 'failed') return;
+    // A store that still refuses when the coordinator stops: nothing of the batch was answered, and memory goes away.
+    const isStop = this.#status === 'stopping' && error instanceof StoreError && error.retryable;
+    this.#status = isStop ? 'stopped' : 'failed';
+    this.#dismissListeners();
+    if (isStop) return;
     const cause = error instanceof Error ? error : new Error(String(error));
     this.#options.onFatal(cause, cause instanceof StoreError ? EXIT_STORE : EXIT_BUG);
   }

@@ -11,6 +11,8 @@ export interface InboxLimits {
 interface Item {
   readonly input: Input;
   readonly bytes: number;
+  /** When it arrived, on the monotonic clock. */
+  readonly atMonoMs: number;
 }
 
 /** Share of the inbox that only workers may use, so that a flood of submits never silences the fleet. */
@@ -29,24 +31,35 @@ export class Inbox {
     return this.#items.length - this.#head;
   }
 
-  /** Adds the input if there is room for it. */
-  offer(input: Input, bytes: number, from: 'worker' | 'client'): boolean {
+  /** True if there is room for an input of this size. */
+  hasRoom(bytes: number, from: 'worker' | 'client'): boolean {
     const share = from === 'worker' ? 1 : 1 - RESERVED_FOR_WORKERS;
-    const full = this.size >= this.limits.maxInputs * share || this.#bytes + bytes > this.limits.maxBytes * share;
     // One input that is larger than the bound must still pass, alone.
-    if (full && this.size > 0) return false;
-    this.push(input, bytes);
-    return true;
+    if (this.size === 0) return true;
+    return this.size < this.limits.maxInputs * share && this.#bytes + bytes <= this.limits.maxBytes * share;
   }
 
-  /** Adds the input in any case: for the few that the coordinator itself makes, and those that make work less. */
-  push(input: Input, bytes: number): void {
-    this.#items.push({ input, bytes });
+  /** Adds the input. Whether there is room is the caller's to ask. */
+  push(input: Input, bytes: number, atMonoMs: number): void {
+    this.#items.push({ input, bytes, atMonoMs });
     this.#bytes += bytes;
   }
 
-  /** Takes the next batch. */
+  /** When the oldest that is not in a batch arrived; Infinity if there is none. */
+  oldestMs(): number {
+    return this.#items[this.#head]?.atMonoMs ?? Infinity;
+  }
+
+  /** Adds an input before all others: it changes how the time is judged at which they came. */
+  pushFirst(input: Input, atMonoMs: number): void {
+    this.#items.splice(this.#head, 0, { input, bytes: 0, atMonoMs });
+  }
+
+  /** Takes the next batch. Who waits for room is told before. */
   take(): Input[] {
+    const drained = this.#drained;
+    this.#drained = [];
+    for (const run of drained) run();
     const batch: Input[] = [];
     let batchBytes = 0;
     while (this.#head < this.#items.length && batch.length < this.limits.batchInputs) {
@@ -62,13 +75,10 @@ export class Inbox {
       this.#items = this.#items.slice(this.#head);
       this.#head = 0;
     }
-    const drained = this.#drained;
-    this.#drained = [];
-    for (const run of drained) run();
     return batch;
   }
 
-  /** Calls back once, after the next batch has been taken. */
+  /** Calls back once, when the next batch is taken. */
   onDrained(run: () => void): void {
     this.#drained.push(run);
   }

@@ -20,6 +20,9 @@ const BATCH_SIZES = [1, 4, 16, 64, 256, 1_024, 2_048];
 /** What Prometheus scrapes. Counts are read from the core at each scrape, so nothing is booked twice. */
 export class Metrics {
   readonly #registry = new Registry();
+  readonly #readStats: () => FleetStatsView;
+  readonly #storeRefusing: Gauge;
+  #stats: FleetStatsView;
   readonly #batchInputs: Histogram;
   readonly #stepSeconds: Histogram;
   readonly #commitSeconds: Histogram;
@@ -28,9 +31,15 @@ export class Metrics {
 
   constructor(sources: MetricsSources) {
     const registers = [this.#registry];
+    this.#stats = sources.stats();
+    const stats = (): FleetStatsView => this.#stats;
+    const cached = { ...sources, stats };
+    this.#readStats = sources.stats;
     collectDefaultMetrics({ register: this.#registry });
-    addFleetGauges(sources, registers);
-    addTotals(sources, registers);
+    addFleetGauges(cached, registers);
+    addTotals(cached, registers);
+    const refusing = '1 while the store refuses what it may take later.';
+    this.#storeRefusing = new Gauge({ name: 'remuda_store_refusing', help: refusing, registers });
     addTraffic(sources, registers);
     const histogram = (name: string, help: string, buckets: number[]): Histogram =>
       new Histogram({ name, help, buckets, registers });
@@ -58,13 +67,20 @@ export class Metrics {
   }
 
   onEvent(event: CoreEvent): void {
-    if (event.name !== 'attempt-ended') return;
+    // What nobody reported was not measured.
+    if (event.name !== 'attempt-ended' || !event.reported) return;
     this.#runSeconds.observe({ outcome: event.outcome }, event.runMs / 1_000);
     if (event.outcome === 'SUCCEEDED') this.#startDelaySeconds.observe(event.startDelayMs / 1_000);
   }
 
+  storeRefusing(refusing: boolean): void {
+    this.#storeRefusing.set(refusing ? 1 : 0);
+  }
+
   /** In Prometheus' text format. */
   async scrape(): Promise<{ contentType: string; text: string }> {
+    // One look for all of them: the counts of types cost a walk.
+    this.#stats = this.#readStats();
     return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
   }
 }

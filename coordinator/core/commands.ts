@@ -3,8 +3,8 @@ import { cancelHold } from './dispatch.js';
 import type { Input } from './inputs.js';
 import { failureOf, finishTask, givePlace } from './outcome.js';
 import type { Step, TaskRecord } from './state.js';
-import { hasEnded, type TaskRow } from './task.js';
-import type { Waiting } from './outputs.js';
+import { hasEnded, storedBytes, type TaskRow } from './task.js';
+import type { Reply, Waiting } from './outputs.js';
 
 type Of<K extends Input['kind']> = Extract<Input, { kind: K }>;
 
@@ -17,11 +17,26 @@ export function applySubmit(step: Step, input: Of<'submit'>): void {
     else answerSubmit(step, input, known, true);
     return;
   }
-  if (state.tasks.size >= state.config.maxOpenTasks) {
-    step.reply(token, { kind: 'queueFull', limit: state.config.maxOpenTasks });
+  const refusal = refuseNew(step, input);
+  if (refusal !== null) {
+    step.reply(token, refusal);
     return;
   }
   answerSubmit(step, input, admitTask(step, input), false);
+}
+
+/** Why a task that is new cannot be admitted; null if it can. Only now: a repeat is answered whatever has come since. */
+function refuseNew(step: Step, { taskId, spec, body }: Of<'submit'>): Reply | null {
+  const { state, now } = step;
+  const { deadlineWallMs } = spec;
+  if (deadlineWallMs !== null && deadlineWallMs <= now.wallMs) {
+    return { kind: 'deadlinePassed', taskId, lateMs: now.wallMs - deadlineWallMs };
+  }
+  if (state.tasks.size >= state.config.maxOpenTasks) return { kind: 'queueFull', limit: state.config.maxOpenTasks };
+  const bytes = storedBytes(body.payload.data.byteLength);
+  if (bytes > step.storeRoomBytes) return { kind: 'storeFull' };
+  step.storeRoomBytes -= bytes;
+  return null;
 }
 
 function admitTask(step: Step, { taskId, spec, body, digest }: Of<'submit'>): TaskRecord {
@@ -117,9 +132,11 @@ export function applyCancel(step: Step, { taskId, token }: Of<'cancel'>): void {
 
 export function applyAbandon(step: Step, { taskId, token, cancel }: Of<'abandon'>): void {
   const task = step.state.tasks.get(taskId);
-  if (task === undefined) return;
+  // Who does not wait for it cancels nothing: his submit was refused because the id is somebody else's.
+  if (task?.waiters.includes(token) !== true) return;
   task.waiters = task.waiters.filter((waiter) => waiter !== token);
-  if (cancel) cancelTask(step, task);
+  // Others still want it: a caller that was cut may have called again before we noticed.
+  if (cancel && task.waiters.length === 0) cancelTask(step, task);
 }
 
 export function applyGetTask(step: Step, { taskId, token }: Of<'getTask'>): void {

@@ -125,10 +125,12 @@ function supersede(step: Step, worker: WorkerRecord, hello: HelloInfo): void {
   worker.superseded = true;
   bar(state, worker.incarnation);
   const message = `incarnation ${hello.incarnation} on host "${hello.host}", pid ${hello.pid}, now has worker_id "${worker.workerId}"`;
+  const { sessionId } = worker;
   endSession(step, worker, 'SUPERSEDED', message);
   state.matcher.refreshWorker(worker);
   report(step, 'worker-superseded', worker, message);
   if (worker.holds.size === 0) dropWorker(step, worker);
+  else if (sessionId !== null) state.supersededSessions.set(sessionId, worker);
 }
 
 /**
@@ -160,7 +162,10 @@ function reconcile(step: Step, worker: WorkerRecord, hello: HelloInfo, sessionId
     hold.recovered = false;
     if (hold.state === 'SENT') hold.state = 'HELD';
   }
-  for (const hold of [...worker.holds.values()]) if (!accounted.has(hold)) releaseMissing(step, worker, hold);
+  for (const hold of [...worker.holds.values()]) {
+    if (accounted.has(hold)) allowForReport(step, worker, hold);
+    else releaseMissing(step, worker, hold);
+  }
   step.send(sessionId, { kind: 'welcome', keep, cancel, wantedReports });
   for (const hold of worker.holds.values()) {
     if (hold.cancelReason === null) continue;
@@ -168,6 +173,14 @@ function reconcile(step: Step, worker: WorkerRecord, hello: HelloInfo, sessionId
     if (hold.state !== 'CANCELLING') cancelHold(step, worker, hold, hold.cancelReason);
     else step.send(sessionId, { kind: 'cancel', ref: hold.ref, reason: hold.cancelReason });
   }
+}
+
+/** While it was away it could not report: what has run out meanwhile gets as long as after a cancel. */
+function allowForReport(step: Step, worker: WorkerRecord, hold: Hold): void {
+  const { timers, config } = step.state;
+  const atLeastMs = step.now.monoMs + config.stuckGraceMs + config.leaseMs;
+  if (!timers.isSet(hold.limit) || hold.limit.atMs >= atLeastMs) return;
+  timers.atMono(hold.limit, atLeastMs, { kind: 'hold', worker, hold });
 }
 
 /** The worker does not hold it and has no report of it: it never arrived there, and never will. */
@@ -194,6 +207,8 @@ function currentTask(step: Step, hold: Hold): TaskRecord | undefined {
 }
 
 export function applyFrame(step: Step, input: FrameInput): void {
+  const superseded = step.state.supersededSessions.get(input.sessionId);
+  if (superseded !== undefined) renew(step, superseded, input.atMonoMs);
   const worker = step.state.sessions.get(input.sessionId);
   // The frame of a stream that a newer one has replaced.
   if (worker === undefined) return;
@@ -283,15 +298,18 @@ function drainWorker(step: Step, worker: WorkerRecord, sessionId: number, deadli
 export function applySuspect(step: Step, { sessionId, suspect, takenBack }: Of<'suspect'>): void {
   const worker = step.state.sessions.get(sessionId);
   if (worker === undefined) return;
-  worker.suspect = suspect;
-  step.state.matcher.refreshWorker(worker);
-  report(step, suspect ? 'worker-suspect' : 'worker-recovered', worker, '');
+  if (worker.suspect !== suspect) {
+    worker.suspect = suspect;
+    step.state.matcher.refreshWorker(worker);
+    report(step, suspect ? 'worker-suspect' : 'worker-recovered', worker, '');
+  }
   for (const ref of takenBack)
     giveBack(step, worker, ref, 'it had not left for its worker, which does not acknowledge frames');
 }
 
 export function applySessionEnded(step: Step, { sessionId }: Of<'sessionEnded'>): void {
   const { state } = step;
+  state.supersededSessions.delete(sessionId);
   const worker = state.sessions.get(sessionId);
   if (worker === undefined) return;
   detach(state, worker);
@@ -374,6 +392,12 @@ function lossOf(task: TaskRecord, worker: WorkerRecord, hold: Hold, how: 'died' 
 export function applyHoldLimit(step: Step, worker: WorkerRecord, hold: Hold): void {
   const task = currentTask(step, hold);
   if (task === undefined) return;
+  const { timers } = step.state;
+  if (worker.sessionId === null && timers.isSet(worker.lease)) {
+    // It cannot report without a stream; its lease decides, or its return does.
+    timers.atMono(hold.limit, worker.lease.atMs + 1, { kind: 'hold', worker, hold });
+    return;
+  }
   hold.abandoned = true;
   const { cancelReason } = hold;
   if (cancelReason === null) cancelHold(step, worker, hold, 'TIMED_OUT');
@@ -412,6 +436,11 @@ function detach(state: SchedulerState, worker: WorkerRecord): void {
 
 function dropWorker(step: Step, worker: WorkerRecord): void {
   const { state } = step;
+  if (worker.superseded) {
+    for (const [sessionId, superseded] of state.supersededSessions) {
+      if (superseded === worker) state.supersededSessions.delete(sessionId);
+    }
+  }
   detach(state, worker);
   state.timers.cancel(worker.lease);
   for (const hold of worker.holds.values()) state.timers.cancel(hold.limit);

@@ -1,4 +1,4 @@
-import type { AttemptOutcome, AttemptRef, Content, Failure, ReplyToken, TaskBody, TaskSpec } from './task.js';
+import type { AttemptOutcome, AttemptRef, Content, Failure, ReplyToken, TaskBody, TaskRow, TaskSpec } from './task.js';
 
 /** Time as the core sees it: leases, time-outs and back-offs on the monotonic clock, everything that people see on the wall. */
 export interface Now {
@@ -95,4 +95,18 @@ export interface FrameInput {
   readonly notStarted: readonly AttemptRef[];
   readonly load: WorkerLoad | null;
   readonly leaving: { readonly drainTimeoutMs: number } | null;
+}
+
+/** What a step is given beside its inputs. */
+export interface StepContext {
+  readonly now: Now;
+  /**
+   * All that had arrived by then, on the monotonic clock, is applied with this step's inputs. Silence is judged by it and not
+   * by now: what lies unread in front of us is no silence.
+   */
+  readonly heardMonoMs: number;
+  /** The rows of {@link keysToRead} that the store has. */
+  readonly rows: ReadonlyMap<string, TaskRow>;
+  /** What new tasks may take in the store, in bytes; see {@link storedBytes}. */
+  readonly storeRoomBytes: number;
 }

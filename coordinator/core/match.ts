@@ -25,6 +25,12 @@ export interface MatchClass {
   hasParked: boolean;
 }
 
+/**
+ * Free workers looked at for a task that has failed before, if one of them can take it. In an outage that is every task, and
+ * with thousands of workers a look at all would take longer than to run it on the second best.
+ */
+const MAX_LOOKED_AT = 64;
+
 export class Matcher {
   readonly #classes = new Map<string, MatchClass>();
   readonly #classesByType = new Map<string, Set<MatchClass>>();
@@ -135,8 +141,10 @@ export class Matcher {
     if (!crashed && failedOn.size === 0 && !best.worker.holds.has(task.taskId)) return best.worker;
     let preferred: SlotNode | undefined;
     let fallback: SlotNode | undefined;
-    // Rare tasks only, so a look at each free worker is cheaper than another index.
+    let looked = 0;
     for (const node of free.nodes()) {
+      looked += 1;
+      if (looked > MAX_LOOKED_AT && fallback !== undefined) break;
       if (!canTake(node.worker, task)) continue;
       if (fallback === undefined || this.#before(node, fallback)) fallback = node;
       if (failedOn.has(node.worker.workerId)) continue;

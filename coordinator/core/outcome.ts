@@ -103,6 +103,7 @@ function tellAttemptEnd(step: Step, task: TaskRecord, { end, charge, failure, ta
     message: failure?.message ?? '',
     runMs: end.runMs,
     startDelayMs: end.startDelayMs,
+    reported: end.reported,
   });
 }
 

@@ -137,6 +137,10 @@ export type Reply =
     }
   | { readonly kind: 'idTaken'; readonly taskId: string }
   | { readonly kind: 'queueFull'; readonly limit: number }
+  /** The store has no room for a new task. */
+  | { readonly kind: 'storeFull' }
+  /** The task is new, and its deadline has passed. */
+  | { readonly kind: 'deadlinePassed'; readonly taskId: string; readonly lateMs: number }
   /** The task has ended, or was asked for: the engine adds the row, body and result from the store. */
   | {
       readonly kind: 'task';
@@ -183,6 +187,8 @@ export type CoreEvent =
       readonly message: string;
       readonly runMs: number;
       readonly startDelayMs: number;
+      /** The worker's own word; otherwise the coordinator's verdict, and nothing was measured. */
+      readonly reported: boolean;
     }
   | { readonly name: 'task-ended'; readonly taskId: string; readonly type: string; readonly taskState: TaskState };
 

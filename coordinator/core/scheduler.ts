@@ -16,7 +16,7 @@ import {
   createWorker,
   loseWorker,
 } from './fleet.js';
-import type { Input, Now } from './inputs.js';
+import type { Input, Now, StepContext } from './inputs.js';
 import { leaseMarginMs } from './lease.js';
 import { DEADLINE_PASSED, finishTask, givePlace, keepsPlace } from './outcome.js';
 import type { StepResult } from './outputs.js';
@@ -45,21 +45,15 @@ export function keysToRead(state: SchedulerState, inputs: readonly Input[]): rea
 
 /**
  * One step: applies the inputs in order, then judges what is due, then hands out work.
- *
- * @param rows The rows of {@link keysToRead} that the store has.
  */
-export function step(
-  state: SchedulerState,
-  inputs: readonly Input[],
-  rows: ReadonlyMap<string, TaskRow>,
-  now: Now,
-): StepResult {
-  const current = new Step(state, now, rows);
+export function step(state: SchedulerState, inputs: readonly Input[], context: StepContext): StepResult {
+  const current = new Step(state, context);
   for (const input of inputs) apply(current, input);
   // Only now: whoever has spoken in this batch is not late.
-  const moreDue = expire(current);
-  const moreToAssign = dispatch(current);
-  return { ...current.finish(), more: moreDue || moreToAssign };
+  const moreDue = expire(current, { ...context.now, monoMs: Math.min(context.now.monoMs, context.heardMonoMs) });
+  // As long as leases wait to be judged, nobody knows who may take something.
+  const more = moreDue || dispatch(current);
+  return { ...current.finish(), more };
 }
 
 /** Milliseconds until something is due by itself; Infinity: nothing is. */
@@ -126,8 +120,8 @@ function apply(current: Step, input: Input): void {
   }
 }
 
-function expire(current: Step): boolean {
-  const { state, now } = current;
+function expire(current: Step, now: Now): boolean {
+  const { state } = current;
   for (let fired = 0; fired < state.config.maxAssignmentsPerStep; fired += 1) {
     const target = state.timers.takeDue(now);
     if (target === undefined) return false;

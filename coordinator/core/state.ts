@@ -1,7 +1,7 @@
 /** The scheduler's state, and the few ways in which a step may touch it. */
 import type { CoreConfig, Random } from './config.js';
 import type { HeapNode } from './heap.js';
-import type { Now } from './inputs.js';
+import type { Now, StepContext } from './inputs.js';
 import { Matcher, type MatchClass } from './match.js';
 import type { CoreEvent, Output, Reply, SessionOutput, TaskCounts, Totals, Write } from './outputs.js';
 import { ReadyQueue, type Domain } from './ready-queue.js';
@@ -56,6 +56,11 @@ export interface SchedulerState {
   /** The incarnation that has a worker_id now. */
   readonly workersById: Map<string, WorkerRecord>;
   readonly sessions: Map<number, WorkerRecord>;
+  /**
+   * Streams of superseded workers, until they have ended: their frames are still acknowledged, so by them the loser goes on to
+   * believe in its lease.
+   */
+  readonly supersededSessions: Map<number, WorkerRecord>;
   /** Incarnations that lost their id, oldest first: they may not come back and take it again. */
   readonly superseded: Set<string>;
   readonly countsByType: Map<string, TaskCounts>;
@@ -81,6 +86,7 @@ export function createState(config: CoreConfig, random: Random): SchedulerState 
     incarnations: new Map(),
     workersById: new Map(),
     sessions: new Map(),
+    supersededSessions: new Map(),
     superseded: new Set(),
     countsByType: new Map(),
     counts: { scheduled: 0, queued: 0, running: 0 },
@@ -113,12 +119,20 @@ export class Step {
   /** Replies that tell of a task's state: made at the end, when the step has settled it. */
   readonly #deferred: (() => Output)[] = [];
 
+  readonly now: Now;
+  /** Rows of named tasks that are not in memory: they have ended. */
+  readonly rows: ReadonlyMap<string, TaskRow>;
+  /** What new tasks may still take in the store, in bytes. */
+  storeRoomBytes: number;
+
   constructor(
     readonly state: SchedulerState,
-    readonly now: Now,
-    /** Rows of named tasks that are not in memory: they have ended. */
-    readonly rows: ReadonlyMap<string, TaskRow>,
-  ) {}
+    { now, rows, storeRoomBytes }: StepContext,
+  ) {
+    this.now = now;
+    this.rows = rows;
+    this.storeRoomBytes = storeRoomBytes;
+  }
 
   /**
    * What is known of a task that is not in memory, undefined if it never was. It may have ended earlier in this step: the rows

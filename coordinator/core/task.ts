@@ -159,3 +159,8 @@ export interface ProgressNote {
   readonly number: number;
   readonly data: Content;
 }
+
+/** What a task takes in a store, in bytes: its payload, and an estimate for the rest, good enough for a bound. */
+export function storedBytes(payloadBytes: number): number {
+  return 1_024 + payloadBytes;
+}

@@ -1,5 +1,5 @@
 /** What people see of the state: made when asked for, never kept. */
-import type { FleetStatsView, Reply, WorkerView } from './outputs.js';
+import type { FleetStatsView, Reply, TaskCounts, WorkerView } from './outputs.js';
 import type { SchedulerState, Step } from './state.js';
 import type { Now } from './inputs.js';
 import { isReady, workerState, type WorkerRecord } from './worker.js';
@@ -75,12 +75,30 @@ export function fleetStats(state: SchedulerState): FleetStatsView {
     workers.slots += worker.hello?.slots ?? 0;
     workers.slotsUsed += worker.holds.size;
   }
-  const types = [...state.countsByType]
-    .map(([type, tasks]) => ({ type, tasks: { ...tasks }, open: tasks.scheduled + tasks.queued + tasks.running }))
-    .sort((a, b) => b.open - a.open || (a.type < b.type ? -1 : 1))
-    .slice(0, MAX_TYPES)
-    .map(({ type, tasks }) => ({ type, tasks, readyWorkers: state.matcher.readyWorkers(type) }));
+  const types = largestTypes(state).map(({ type, tasks }) => {
+    return { type, tasks: { ...tasks }, readyWorkers: state.matcher.readyWorkers(type) };
+  });
   return { tasks: { ...state.counts }, workers, totals: { ...state.totals }, types };
+}
+
+interface TypeTasks {
+  readonly type: string;
+  readonly tasks: Readonly<TaskCounts>;
+  readonly open: number;
+}
+
+/** The largest first. Types are what submitters say, so there may be as many as tasks: all are looked at, few are kept. */
+function largestTypes({ countsByType }: SchedulerState): readonly TypeTasks[] {
+  const largest: TypeTasks[] = [];
+  for (const [type, tasks] of countsByType) {
+    const open = tasks.scheduled + tasks.queued + tasks.running;
+    const last = largest[MAX_TYPES - 1];
+    if (last !== undefined && open <= last.open) continue;
+    const behind = largest.findIndex((other) => other.open < open);
+    largest.splice(behind === -1 ? largest.length : behind, 0, { type, tasks, open });
+    if (largest.length > MAX_TYPES) largest.pop();
+  }
+  return largest;
 }
 
 const COUNTED = { READY: 'ready', SUSPECT: 'suspect', DRAINING: 'draining', DISCONNECTED: 'disconnected' } as const;

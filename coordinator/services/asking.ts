@@ -28,7 +28,8 @@ export function askOnce(
     }
     const token = engine.ask(make, INPUT_BYTES + payloadBytes, (reply) => {
       if (token !== null) engine.forget(token);
-      resolve(reply);
+      if (reply.kind === 'stopped') reject(stoppedFirst());
+      else resolve(reply);
     });
     if (token === null) reject(inboxFull());
   });
@@ -63,6 +64,20 @@ export function requireOpenDoor(engine: Pick<Engine, 'refusal'>): void {
 /** Why something is refused for now, as an error that invites a repeat. */
 export function refused({ reason, message }: NonNullable<Engine['refusal']>): FleetError {
   return new FleetError(Code.UNAVAILABLE, reason, message, { retryDelayMs: 1_000 });
+}
+
+/** The coordinator stopped with the question open. */
+export function stoppedFirst(): FleetError {
+  const message =
+    'the coordinator stopped before it could answer; whether it was done is not known: ask again in a moment, with the same task_id';
+  return new FleetError(Code.UNAVAILABLE, 'COORDINATOR_STOPPING', message, { retryDelayMs: 1_000 });
+}
+
+/** A call waits for its task when the coordinator stops. */
+export function callInterrupted(): FleetError {
+  const message =
+    'the coordinator is stopping; the task goes on: repeat the call with the same task_id, or read it with GetTask';
+  return new FleetError(Code.UNAVAILABLE, 'COORDINATOR_STOPPING', message, { retryDelayMs: 1_000 });
 }
 
 function inboxFull(): FleetError {

@@ -29,8 +29,6 @@ export interface ParsedTask {
 /** What parsing needs to know beside the request. */
 export interface ParseContext {
   readonly maxPayloadBytes: number;
-  /** Now, on the wall clock. */
-  readonly wallMs: number;
   /** Taken as the task's deadline if the request names none. Not part of what a repeat must repeat. */
   readonly callDeadlineWallMs?: number | undefined;
 }
@@ -71,7 +69,7 @@ export function parseTask(request: SubmitTaskRequest | undefined, context: Parse
     faults.push({ field: 'type', description: `is ${quoted(type)}; it must be ${TYPE_FORM}` });
   }
   const payload = parsePayload(request, context.maxPayloadBytes, faults);
-  const spec = parseSpec(type, options, context, faults);
+  const spec = parseSpec(type, options, faults);
   const metadata = { ...options?.metadata };
   checkMetadata(metadata, faults);
   const traceparent = options?.traceparent ?? '';
@@ -125,12 +123,7 @@ function parsePayload(request: SubmitTaskRequest, maxPayloadBytes: number, fault
   return { contentType, data: data.slice() };
 }
 
-function parseSpec(
-  type: string,
-  options: TaskOptions | undefined,
-  { wallMs }: ParseContext,
-  faults: FieldViolation[],
-): TaskSpec {
+function parseSpec(type: string, options: TaskOptions | undefined, faults: FieldViolation[]): TaskSpec {
   const priority = options?.priority ?? DEFAULTS.priority;
   if (priority < 0 || priority > MAX_PRIORITY) {
     faults.push({ field: 'options.priority', description: `is ${priority}; it must be 0 to ${MAX_PRIORITY}` });
@@ -138,10 +131,6 @@ function parseSpec(
   const requiredLabels = { ...options?.requiredLabels };
   checkRequiredLabels(requiredLabels, faults);
   const deadlineWallMs = wallTime(options?.deadline, 'options.deadline', faults);
-  if (deadlineWallMs !== null && deadlineWallMs <= wallMs) {
-    const description = `passed ${Math.round(wallMs - deadlineWallMs)} ms ago on the coordinator's clock; give a time to come`;
-    faults.push({ field: 'options.deadline', description });
-  }
   return {
     type,
     priority,

@@ -10,9 +10,9 @@ import {
 import type { ReplyToken } from '../core/task.js';
 import type { EngineReply } from '../engine.js';
 import type { Runtime } from '../runtime.js';
-import { askAndWait, unexpectedReply, type AskedEngine } from './asking.js';
+import { askAndWait, stoppedFirst, unexpectedReply, type AskedEngine } from './asking.js';
 import type { ParsedTask } from './parse-task.js';
-import { submitAnswer } from './submit-answer.js';
+import { submitAnswer, taskNotFound } from './submit-answer.js';
 
 /** One RunTask call. */
 export interface RunningCall {
@@ -118,6 +118,8 @@ export class RunningCalls {
 
 /** What a submit was refused with. */
 function notRun(reply: EngineReply): Error {
+  if (reply.kind === 'stopped') return stoppedFirst();
+  if (reply.kind === 'taskNotFound') return taskNotFound(reply.taskId);
   submitAnswer(reply);
   return unexpectedReply(reply);
 }

@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { status as Code } from '@grpc/grpc-js';
-import { FleetError } from '../../proto/fleet-error.js';
+import { FleetError, quoted } from '../../proto/fleet-error.js';
 import { TaskState } from '../../proto/gen/remuda/v1/task_pb.js';
 import { SubmitTaskResponseSchema, type SubmitTaskResponse } from '../../proto/gen/remuda/v1/task_service_pb.js';
 import type { EngineReply } from '../engine.js';
@@ -32,7 +32,25 @@ export function submitAnswer(reply: EngineReply): SubmitTaskResponse {
         quota: { subject: 'coordinator', description: `unfinished tasks: at most ${reply.limit}` },
       });
     }
+    case 'storeFull': {
+      const message =
+        'the store has no room for another task; wait for some to end, or give the coordinator a store with more room (--store)';
+      throw new FleetError(Code.RESOURCE_EXHAUSTED, 'STORE_FULL', message, {
+        retryDelayMs: 1_000,
+        quota: { subject: 'coordinator', description: 'bytes of unfinished tasks in the store' },
+      });
+    }
+    case 'deadlinePassed': {
+      const description = `passed ${Math.ceil(reply.lateMs)} ms ago on the coordinator's clock; give a time to come`;
+      throw FleetError.invalid('INVALID_TASK', [{ field: 'options.deadline', description }]);
+    }
     default:
       throw unexpectedReply(reply);
   }
+}
+
+/** There is no such task, or none any more. */
+export function taskNotFound(taskId: string): FleetError {
+  const message = `there is no task ${quoted(taskId)}; look at the id, and at which coordinator you ask`;
+  return new FleetError(Code.NOT_FOUND, 'TASK_NOT_FOUND', message, { metadata: { task_id: taskId } });
 }

@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
-import { Metadata, status as Code, type Server, type ServerUnaryCall } from '@grpc/grpc-js';
-import { FleetError, quoted } from '../../proto/fleet-error.js';
+import { Metadata, type Server, type ServerUnaryCall } from '@grpc/grpc-js';
+import { FleetError } from '../../proto/fleet-error.js';
 import { PayloadView } from '../../proto/gen/remuda/v1/payload_pb.js';
 import {
   GetTaskResponseSchema,
@@ -23,7 +23,7 @@ import type { Runtime } from '../runtime.js';
 import { askOnce, requireOpenDoor, unexpectedReply, type AskedEngine } from './asking.js';
 import { parseTask, parseTaskId, type ParsedTask } from './parse-task.js';
 import { RunningCalls } from './running-calls.js';
-import { submitAnswer } from './submit-answer.js';
+import { submitAnswer, taskNotFound } from './submit-answer.js';
 import { taskView } from './task-view.js';
 import { unary } from './unary.js';
 
@@ -131,8 +131,7 @@ export class TaskServiceImplementation {
   }
 
   #parse(request: SubmitTaskRequest | undefined, callDeadlineWallMs?: number): ParsedTask {
-    const { maxPayloadBytes, runtime } = this.#options;
-    return parseTask(request, { maxPayloadBytes, wallMs: runtime.now().wallMs, callDeadlineWallMs });
+    return parseTask(request, { maxPayloadBytes: this.#options.maxPayloadBytes, callDeadlineWallMs });
   }
 }
 
@@ -146,9 +145,4 @@ function wallDeadline(call: ServerUnaryCall<RunTaskRequest, RunTaskResponse>): n
   const deadline = call.getDeadline();
   const ms = deadline instanceof Date ? deadline.getTime() : deadline;
   return Number.isFinite(ms) ? Math.ceil(ms) : undefined;
-}
-
-function taskNotFound(taskId: string): FleetError {
-  const message = `there is no task ${quoted(taskId)}; look at the id, and at which coordinator you ask`;
-  return new FleetError(Code.NOT_FOUND, 'TASK_NOT_FOUND', message, { metadata: { task_id: taskId } });
 }

@@ -37,7 +37,8 @@ export function taskView({ task, waiting, progress }: Extract<EngineReply, { kin
   });
   setTimes(message, row);
   if (row.failure !== null) message.failure = failureView(row.failure);
-  if (waiting !== null) {
+  // The row may be newer than the answer: what runs or has ended by now waits for nothing.
+  if (waiting !== null && (row.state === 'QUEUED' || row.state === 'SCHEDULED')) {
     const { reason, message: text } = waiting;
     message.waiting = create(WaitingSchema, { reason: WaitingReason[reason], message: text });
   }

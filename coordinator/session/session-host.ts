@@ -17,12 +17,15 @@ import { Session, type SessionTerms } from './session.js';
 export interface SessionInbox {
   append(input: Input, bytes: number): boolean;
   onDrained(run: () => void): void;
+  wasDeaf(deafMs: number): void;
 }
 
 export interface SessionHostOptions {
   readonly inbox: SessionInbox;
   readonly runtime: Runtime;
   readonly terms: SessionTerms;
+  /** Streams at a time. */
+  readonly maxSessions: number;
   /** Why no worker may join now; null: it may. */
   readonly refusal: () => FleetError | null;
   /** A stream has ended; `error` is why we ended it, null: it ended by itself. */
@@ -77,8 +80,6 @@ interface Hosted {
   readonly call: Call;
   readonly peer: string;
   unwrittenBytes: number;
-  /** Inputs that the engine had no room for, in order; meanwhile nothing is read. */
-  waiting: { input: Input; bytes: number }[];
   over: boolean;
 }
 
@@ -88,6 +89,8 @@ export class SessionHost implements SessionGateway {
   readonly #hosted = new Map<number, Hosted>();
   readonly #dirty = new Set<Hosted>();
   readonly #figures: SessionFigures = { sessions: 0, framesReceived: 0, framesSent: 0, bytesReceived: 0, bytesSent: 0 };
+  /** Streams that are not read, because the engine has no room. */
+  readonly #paused = new Set<Hosted>();
   #nextSessionId = 1;
   #flushDue = false;
   #forgetTick: (() => void) | null = null;
@@ -125,7 +128,7 @@ export class SessionHost implements SessionGateway {
 
   #accept(call: Call): void {
     const { runtime, terms, refusal } = this.#options;
-    const refused = refusal();
+    const refused = refusal() ?? this.#refuseCrowd();
     if (refused !== null) {
       call.emit('error', refused.toStatus());
       return;
@@ -133,7 +136,7 @@ export class SessionHost implements SessionGateway {
     const sessionId = this.#nextSessionId;
     this.#nextSessionId += 1;
     const session = new Session(sessionId, terms, runtime.now().monoMs);
-    const hosted: Hosted = { session, call, peer: call.getPeer(), unwrittenBytes: 0, waiting: [], over: false };
+    const hosted: Hosted = { session, call, peer: call.getPeer(), unwrittenBytes: 0, over: false };
     this.#hosted.set(sessionId, hosted);
     call.on('data', ({ frame, bytes }: Arrival) => {
       this.#figures.framesReceived += 1;
@@ -152,29 +155,27 @@ export class SessionHost implements SessionGateway {
     call.on('close', gone);
   }
 
-  /** Hands what the session has for the core to the engine; without room for it, the stream is not read. */
-  #pass(hosted: Hosted): void {
-    const { inbox } = this.#options;
-    const wasWaiting = hosted.waiting.length > 0;
-    hosted.waiting.push(...hosted.session.takeInputs());
-    let passed = 0;
-    for (const { input, bytes } of hosted.waiting) {
-      if (!inbox.append(input, bytes)) break;
-      passed += 1;
-    }
-    hosted.waiting.splice(0, passed);
-    if (hosted.waiting.length === 0) {
-      if (wasWaiting) hosted.call.resume();
-    } else if (!wasWaiting) {
-      hosted.call.pause();
-      this.#retryPass(hosted);
-    }
+  #refuseCrowd(): FleetError | null {
+    const { maxSessions } = this.#options;
+    if (this.#hosted.size < maxSessions) return null;
+    const message = `${this.#hosted.size} streams are open, the bound is ${maxSessions}; raise --max-workers, or look for who opens so many`;
+    return new FleetError(Code.RESOURCE_EXHAUSTED, 'FLEET_FULL', message, { retryDelayMs: 1_000 });
   }
 
-  #retryPass(hosted: Hosted): void {
-    this.#options.inbox.onDrained(() => {
-      this.#pass(hosted);
-      if (hosted.waiting.length > 0) this.#retryPass(hosted);
+  /** Hands what the session has for the core to the engine; when that has no more room, the stream is not read. */
+  #pass(hosted: Hosted): void {
+    const { inbox, runtime } = this.#options;
+    let hasRoom = true;
+    for (const { input, bytes } of hosted.session.takeInputs()) hasRoom = inbox.append(input, bytes);
+    if (hasRoom || this.#paused.has(hosted)) return;
+    hosted.call.pause();
+    this.#paused.add(hosted);
+    if (this.#paused.size > 1) return;
+    const sinceMs = runtime.now().monoMs;
+    inbox.onDrained(() => {
+      inbox.wasDeaf(runtime.now().monoMs - sinceMs);
+      for (const { call } of this.#paused) call.resume();
+      this.#paused.clear();
     });
   }
 

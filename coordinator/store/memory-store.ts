@@ -1,4 +1,4 @@
-import { hasEnded, type Content, type TaskBody, type TaskRow } from '../core/task.js';
+import { hasEnded, storedBytes, type Content, type TaskBody, type TaskRow } from '../core/task.js';
 import type { Write } from '../core/outputs.js';
 import {
   StoreError,
@@ -11,9 +11,6 @@ import {
 
 /** Default bound of what a memory store keeps, in bytes. */
 export const MEMORY_STORE_BYTES = 256 * 1024 * 1024;
-
-/** What a task takes besides its payload and result: an estimate, good enough for a bound. */
-const ROW_BYTES = 1_024;
 
 interface Kept {
   row: TaskRow;
@@ -29,9 +26,11 @@ export class MemoryDisk {
   readonly tasks = new Map<string, Kept>();
   /** Ended tasks, the oldest first. */
   readonly ended = new Set<string>();
+  /** Of all tasks, and of the ended ones among them. */
+  bytes = 0;
+  endedBytes = 0;
   longestLeaseMs = 0;
   epoch = 0;
-  bytes = 0;
 }
 
 export interface MemoryStoreOptions {
@@ -86,6 +85,12 @@ export class MemoryStore implements Store {
     return writes.map((write) => this.#apply(write));
   }
 
+  /** Ended tasks give way to new ones. */
+  get roomBytes(): number {
+    const { bytes, endedBytes } = this.#disk;
+    return Math.max(0, this.#maxBytes - (bytes - endedBytes));
+  }
+
   stats(): Promise<StoreStats> {
     const { tasks, ended, bytes } = this.#disk;
     return Promise.resolve({ openTasks: tasks.size - ended.size, endedTasks: ended.size, bytes });
@@ -106,39 +111,48 @@ export class MemoryStore implements Store {
     if (write.kind === 'insert') {
       if (kept !== undefined) return { kind: 'conflict', row: kept.row };
       disk.tasks.set(row.taskId, { row, body: write.body, result: null });
-      disk.bytes += insertBytes(write.body);
+      disk.bytes += storedBytes(write.body.payload.data.byteLength);
     } else {
       if (kept?.row.revision !== write.expectedRevision) return { kind: 'conflict', row: kept?.row ?? null };
       kept.row = row;
       kept.result = write.result;
       disk.bytes += write.result?.data.byteLength ?? 0;
     }
-    if (hasEnded(row.state)) disk.ended.add(row.taskId);
+    const now = kept ?? disk.tasks.get(row.taskId);
+    if (hasEnded(row.state) && now !== undefined) {
+      disk.ended.add(row.taskId);
+      disk.endedBytes += keptBytes(now);
+    }
     return { kind: 'applied', body: write.kind === 'update' && write.wantBody ? (kept?.body ?? null) : null };
   }
 
-  /** Only inserts need room: what ends a task must always fit, or nothing could ever be given up again. */
+  /** Only inserts are refused: what ends a task must always fit, or nothing could ever be given up again. */
   #makeRoom(writes: readonly Write[]): void {
     const disk = this.#disk;
-    let wanted = 0;
-    for (const write of writes) if (write.kind === 'insert') wanted += insertBytes(write.body);
-    if (wanted === 0) return;
-    for (const taskId of disk.ended) {
-      if (disk.bytes + wanted <= this.#maxBytes) return;
-      const kept = disk.tasks.get(taskId);
-      disk.ended.delete(taskId);
-      disk.tasks.delete(taskId);
-      disk.bytes -= insertBytes(kept?.body) + (kept?.result?.data.byteLength ?? 0);
+    let inserted = 0;
+    let results = 0;
+    for (const write of writes) {
+      if (write.kind === 'insert') inserted += storedBytes(write.body.payload.data.byteLength);
+      else if (write.kind === 'update') results += write.result?.data.byteLength ?? 0;
     }
-    if (disk.bytes + wanted > this.#maxBytes) {
+    if (inserted > this.roomBytes) {
       throw new StoreError(
         'FULL',
-        `the memory store holds ${disk.bytes} bytes of unfinished tasks, its bound is ${this.#maxBytes}; wait for workers, or use --store sqlite:PATH`,
+        `the memory store holds ${disk.bytes - disk.endedBytes} bytes of unfinished tasks, its bound is ${this.#maxBytes}; wait for workers, or use --store sqlite:PATH`,
       );
+    }
+    for (const taskId of disk.ended) {
+      if (disk.bytes + inserted + results <= this.#maxBytes) return;
+      const kept = disk.tasks.get(taskId);
+      const bytes = kept === undefined ? 0 : keptBytes(kept);
+      disk.ended.delete(taskId);
+      disk.tasks.delete(taskId);
+      disk.bytes -= bytes;
+      disk.endedBytes -= bytes;
     }
   }
 }
 
-function insertBytes(body: TaskBody | undefined): number {
-  return ROW_BYTES + (body?.payload.data.byteLength ?? 0);
+function keptBytes({ body, result }: Kept): number {
+  return storedBytes(body.payload.data.byteLength) + (result?.data.byteLength ?? 0);
 }

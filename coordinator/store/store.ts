@@ -85,6 +85,9 @@ export interface Store {
    */
   commit(writes: readonly Write[]): Promise<readonly WriteResult[]>;
 
+  /** What inserts may still take, in bytes by the core's `storedBytes`; Infinity if it has no bound of its own. */
+  readonly roomBytes: number;
+
   stats(): Promise<StoreStats>;
 
   /** Gives up ownership. Idempotent; also right after a failed open. */

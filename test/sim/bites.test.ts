@@ -37,7 +37,7 @@ const BITES: readonly {
     name: 'a lease that the coordinator ends before the worker does',
     sabotage: { leaseShare: 0.3 },
     rules: /at the same time|max_attempts 1/,
-    seeds: 20,
+    seeds: 80,
   },
   {
     name: 'a worker that runs on when its lease is over',

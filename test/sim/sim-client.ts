@@ -86,6 +86,8 @@ export class SimClient {
           this.#pollLater();
         } else if (reply?.kind === 'idTaken') {
           this.parts.model.fail('a repeated submit is the same task', this.plan.taskId);
+        } else if (reply?.kind === 'deadlinePassed') {
+          this.#tooLate();
         } else if (!this.plan.careless) {
           this.#later(2_000, () => this.#submitAndPoll());
         }
@@ -106,6 +108,8 @@ export class SimClient {
         if (reply?.kind === 'task') {
           this.#seen.acknowledged = true;
           this.#learn(reply);
+        } else if (reply?.kind === 'deadlinePassed') {
+          this.#tooLate();
         } else {
           this.#later(2_000, () => this.#run());
         }
@@ -117,6 +121,12 @@ export class SimClient {
   #submitInput(token: ReplyToken, wait: boolean): Extract<Input, { kind: 'submit' }> {
     const { taskId, spec, body, digest } = this.plan;
     return { kind: 'submit', token, taskId, spec, body, digest, wait };
+  }
+
+  /** No submit before this one got through in time, so there is no such task; one that was acknowledged would be lost. */
+  #tooLate(): void {
+    this.parts.model.read(this.plan.taskId, null);
+    this.#absent = true;
   }
 
   #acknowledged(): void {

@@ -43,7 +43,6 @@ export interface CoordinatorParts {
 interface Hosted {
   readonly session: Session;
   readonly stream: SimStream;
-  waiting: SizedInput[];
   over: boolean;
 }
 
@@ -73,7 +72,8 @@ export class SimCoordinator implements StreamAcceptor, SessionGateway {
       config,
       random: { next: () => core.next(), leaseId: () => core.hex(16) },
       runtime: this.process,
-      inbox: INBOX,
+      // Small batches: what has arrived and is not in one yet must not be judged as silence.
+      inbox: { ...INBOX, batchInputs: core.pick([2_048, 2_048, 8, 2]) },
       checkInvariants,
       onFatal: (error, exitCode) => {
         if (this.process.alive) model.fail('the coordinator never gives up', `exit ${exitCode}: ${error.message}`);
@@ -143,7 +143,7 @@ export class SimCoordinator implements StreamAcceptor, SessionGateway {
     const sessionId = this.#nextSessionId;
     this.#nextSessionId += 1;
     const session = new Session(sessionId, this.parts.terms, this.process.monoMs);
-    const hosted: Hosted = { session, stream, waiting: [], over: false };
+    const hosted: Hosted = { session, stream, over: false };
     this.#hosted.set(sessionId, hosted);
     const alive = (run: () => void): void => {
       if (this.process.alive && !hosted.over) run();
@@ -189,13 +189,10 @@ export class SimCoordinator implements StreamAcceptor, SessionGateway {
   }
 
   #pass(hosted: Hosted): void {
-    hosted.waiting.push(...hosted.session.takeInputs());
-    let passed = 0;
-    for (const { input, bytes } of hosted.waiting) {
-      if (!this.#engine.append(input, bytes)) break;
-      passed += 1;
+    for (const { input, bytes } of hosted.session.takeInputs()) {
+      // The simulated inbox is never full, so no stream is paused.
+      if (!this.#engine.append(input, bytes)) throw new Error('the inbox is full');
     }
-    hosted.waiting.splice(0, passed);
   }
 
   #markDirty(hosted: Hosted): void {

@@ -52,6 +52,10 @@ export class SimStore implements Store {
     this.#inner = new MemoryStore({ disk });
   }
 
+  get roomBytes(): number {
+    return this.#inner.roomBytes;
+  }
+
   /** The process has died: what was on its way is on the disk, or is not. */
   crash(): void {
     for (const pending of this.#pending) if (this.random.chance(0.5)) pending.apply();
@@ -74,7 +78,7 @@ export class SimStore implements Store {
   }
 
   async read(params: { taskIds: readonly string[]; bodies: boolean }): Promise<readonly (StoredTask | undefined)[]> {
-    await this.#wait(this.weather.latencyMs / 10);
+    await this.#wait(this.weather.latencyMs / 10 + this.weather.stallMs);
     const stored = await this.#inner.read(params);
     if (this.sabotage.garblesResults !== true) return stored;
     return stored.map((task) => {

@@ -53,6 +53,9 @@ export class SqliteStore implements Store {
   #dead: StoreError | undefined;
   #nextId = 1;
 
+  /** Its bound is that of the disk; a full one is told by FULL. */
+  readonly roomBytes = Infinity;
+
   constructor(options: SqliteStoreOptions) {
     this.#options = options;
   }

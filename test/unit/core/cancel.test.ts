@@ -86,7 +86,7 @@ describe('a cancel', () => {
     expect(core.worker('w').slotsUsed).toBe(0);
   });
 
-  it('reaches a worker that was away, with the limit that it had', () => {
+  it('reaches a worker that was away, and waits for its report as long as after any cancel', () => {
     const { core, session } = running();
     core.step({ kind: 'sessionEnded', sessionId: session });
     core.cancel('t');
@@ -95,7 +95,9 @@ describe('a cancel', () => {
     const again = core.hello('w', { sessionNumber: 2, running: [{ ref, started: true }] });
     expect(core.sent(again, 'welcome')).toMatchObject([{ keep: [ref] }]);
     expect(core.sent(again, 'cancel')).toMatchObject([{ ref, reason: 'REQUESTED' }]);
-    core.advanceAlive(LIMIT_MS - 5_000, again);
+    core.advanceAlive(LIMIT_MS - 1, again);
+    expect(core.row('t').state).toBe('RUNNING');
+    core.advanceAlive(1, again);
     expect(core.row('t').state).toBe('CANCELLED');
   });
 
@@ -133,11 +135,13 @@ describe('a deadline', () => {
     }
   });
 
-  it('that has passed before the submit is EXPIRED, also with a free worker', () => {
+  it('that has passed refuses a new task, but not the repeat of one that was accepted in time', () => {
     const core = new CoreDriver();
-    core.hello('w');
-    expect(core.submit('t', { deadlineWallMs: core.wallMs })).toMatchObject({ state: 'EXPIRED' });
-    expect(core.assigned()).toEqual([]);
+    const deadlineWallMs = core.wallMs + 1_000;
+    expect(core.submit('t', { deadlineWallMs })).toMatchObject({ kind: 'submitted', state: 'QUEUED' });
+    core.advance(1_500);
+    expect(core.submit('late', { deadlineWallMs })).toMatchObject({ kind: 'deadlinePassed', lateMs: 500 });
+    expect(core.submit('t', { deadlineWallMs })).toMatchObject({ alreadyExisted: true, state: 'EXPIRED' });
   });
 
   it('shortens the time-out of an attempt', () => {

@@ -59,6 +59,9 @@ export class CoreDriver {
   readonly config: CoreConfig;
   state: SchedulerState;
   monoMs = 1_000;
+  /** Until when all that has arrived is applied; see StepContext. */
+  heardMonoMs = Infinity;
+  storeRoomBytes = Infinity;
   wallMs = 1_700_000_000_000;
   /** What the next draws of randomness are; then seeded. */
   readonly draws: number[] = [];
@@ -88,7 +91,12 @@ export class CoreDriver {
       const row = this.store.get(taskId);
       if (row !== undefined) rows.set(taskId, row);
     }
-    const result = step(this.state, inputs, rows, { monoMs: this.monoMs, wallMs: this.wallMs });
+    const result = step(this.state, inputs, {
+      now: { monoMs: this.monoMs, wallMs: this.wallMs },
+      heardMonoMs: this.heardMonoMs,
+      rows,
+      storeRoomBytes: this.storeRoomBytes,
+    });
     this.lastResult = result;
     this.commit(result);
     checkInvariants(this.state);

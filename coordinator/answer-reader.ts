@@ -1,0 +1,79 @@
+import type { Reply } from './core/outputs.js';
+import type { ReplyToken } from './core/task.js';
+import type { EngineReply } from './engine.js';
+import type { StoredTask } from './store/store.js';
+
+type TaskReply = Extract<Reply, { kind: 'task' }>;
+
+export interface AnswerReaderOptions {
+  /** The tasks of these ids, with payloads and results. */
+  readonly read: (taskIds: readonly string[]) => Promise<readonly (StoredTask | undefined)[]>;
+  /** False once nobody listens: then nothing is read for it. */
+  readonly isWanted: (token: ReplyToken) => boolean;
+  readonly answer: (token: ReplyToken, reply: EngineReply) => void;
+  /** The store has failed for good. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** Tasks with payload and result that are in memory at once for answers: 2 MiB each at the worst, by default. */
+const TASKS_AT_ONCE = 16;
+
+/**
+ * Adds to answers what only the store has, in slices, so that memory does not grow with the number of askers. Runs beside the
+ * engine's turns: what an answer tells was durable before it got here, and nobody else has to wait for it.
+ */
+export class AnswerReader {
+  readonly #options: AnswerReaderOptions;
+  #queue: { readonly token: ReplyToken; readonly reply: TaskReply }[] = [];
+  #reading: Promise<void> | null = null;
+
+  constructor(options: AnswerReaderOptions) {
+    this.#options = options;
+  }
+
+  /** Answers that wait for their turn. */
+  get size(): number {
+    return this.#queue.length;
+  }
+
+  add(token: ReplyToken, reply: TaskReply): void {
+    this.#queue.push({ token, reply });
+    this.#reading ??= this.#readAll().then(
+      () => {
+        this.#reading = null;
+      },
+      (error: unknown) => {
+        this.#reading = null;
+        this.#queue = [];
+        this.#options.onError(error);
+      },
+    );
+  }
+
+  /** Fulfilled when nothing waits. */
+  async idle(): Promise<void> {
+    while (this.#reading !== null) await this.#reading;
+  }
+
+  async #readAll(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const queue = this.#queue.filter(({ token }) => this.#options.isWanted(token));
+      this.#queue = [];
+      for (let start = 0; start < queue.length; start += TASKS_AT_ONCE) {
+        await this.#answerSlice(queue.slice(start, start + TASKS_AT_ONCE));
+      }
+    }
+  }
+
+  async #answerSlice(slice: readonly { token: ReplyToken; reply: TaskReply }[]): Promise<void> {
+    const tasks = await this.#options.read(slice.map(({ reply }) => reply.taskId));
+    for (const [index, { token, reply }] of slice.entries()) {
+      const task = tasks[index];
+      const { taskId, waiting, progress } = reply;
+      this.#options.answer(
+        token,
+        task === undefined ? { kind: 'taskNotFound', taskId } : { kind: 'task', task, waiting, progress },
+      );
+    }
+  }
+}

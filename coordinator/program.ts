@@ -1,0 +1,68 @@
+import type { Logger } from 'pino';
+import type { CoordinatorConfig } from './config.js';
+import { Coordinator } from './coordinator.js';
+
+/** A stop that takes longer leaves the rest to the next start: everything acknowledged is in the store. */
+const STOP_MS = 5_000;
+
+/** Runs a coordinator for as long as this process lives: signals, faults, exit statuses. Fulfilled when it has started. */
+export async function runProgram(config: CoordinatorConfig, log: Logger): Promise<void> {
+  const life = new ProgramLife(log);
+  process.on('uncaughtException', (error) => life.exitFatally(error, 70));
+  process.on('unhandledRejection', (error) => life.exitFatally(error, 70));
+  const stop = (cause: string): void => life.stop(cause);
+  process.on('SIGTERM', stop).on('SIGINT', stop);
+  // Whoever started us holds the other end and is gone when it closes, however it ended.
+  if (process.env.REMUDA_STOP_ON_STDIN_EOF === '1') process.stdin.once('close', () => stop('stdin closed')).resume();
+  await life.start(config);
+}
+
+class ProgramLife {
+  #coordinator: Coordinator | undefined;
+  #stopping = false;
+
+  constructor(private readonly log: Logger) {}
+
+  async start(config: CoordinatorConfig): Promise<void> {
+    try {
+      const onFatal = (error: Error, exitCode: number): void => this.exitFatally(error, exitCode);
+      this.#coordinator = new Coordinator(config, { log: this.log, onFatal });
+      await this.#coordinator.start();
+    } catch (error) {
+      // A start that a stop has cut short has failed as it should.
+      if (this.#stopping) return;
+      const message = error instanceof Error ? error.message : String(error);
+      process.stderr.write(`remuda-coordinator: cannot start: ${message}\n`);
+      await this.#exit(1);
+    }
+  }
+
+  stop(cause: string): void {
+    const { log } = this;
+    if (this.#stopping) return void this.#exit(1);
+    this.#stopping = true;
+    log.info({ cause }, 'stopping');
+    setTimeout(() => {
+      log.warn({ detail: `not stopped after ${STOP_MS} ms; what is unfinished is in the store` }, 'stop-cut-short');
+      void this.#exit(1);
+    }, STOP_MS).unref();
+    this.#coordinator?.stop().then(
+      () => {
+        log.info('stopped');
+        process.exit(0);
+      },
+      (error: unknown) => this.exitFatally(error, 70),
+    );
+  }
+
+  exitFatally(error: unknown, exitCode: number): void {
+    this.log.fatal({ err: error, exit_code: exitCode }, 'fatal');
+    void this.#exit(exitCode);
+  }
+
+  /** A thread in the middle of a call to the store would turn the exit into an abort, so it is let go first. */
+  async #exit(exitCode: number): Promise<void> {
+    if ((await this.#coordinator?.abandon()) === false) process.kill(process.pid, 'SIGKILL');
+    process.exit(exitCode);
+  }
+}
