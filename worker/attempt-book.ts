@@ -38,7 +38,7 @@ export interface HeldAttempt {
   stuckFromMs: number | undefined;
   /** It has been told as stuck. */
   stuck: boolean;
-  /** Not this worker's any more: nothing is to be reported. It takes a slot of this process until it settles, no place. */
+  /** Not this worker's any more: nothing is to be reported. Its handler takes a slot of this process until it settles. */
   discarded: boolean;
 }
 
@@ -94,11 +94,29 @@ export class AttemptBook {
 
   /** Why an assignment cannot be taken; undefined if it can. */
   refuse(assignment: Assignment): string | undefined {
-    if (!this.types.has(assignment.type)) return `this worker does not handle type "${assignment.type}"`;
+    const { type } = assignment;
+    if (!this.types.has(type)) return `this worker does not handle type "${type}"`;
     const room = this.limits.slots + this.limits.prefetch;
-    return this.heldCount < room
-      ? undefined
-      : `this worker already holds ${this.heldCount} attempts, all it has room for`;
+    if (this.heldCount >= room) return `this worker already holds ${this.heldCount} attempts, all it has room for`;
+    if (this.attempts.size < room && !this.isBlocked(type)) return undefined;
+    return (
+      `${this.discardedCount} handlers of attempts that are not this worker's any more have not settled, and leave no place ` +
+      'for it; a handler must end soon after its signal is aborted'
+    );
+  }
+
+  /**
+   * True if handlers of discarded attempts have all slots, or all that a type may have. What waited behind them would wait
+   * without an end: no time-out runs for it, and none ends them.
+   */
+  private isBlocked(type: string): boolean {
+    if (this.discardedCount === 0) return false;
+    if (this.discardedCount >= this.limits.slots) return true;
+    const cap = this.types.get(type)?.slots ?? 0;
+    if (cap === 0) return false;
+    let ofType = 0;
+    for (const attempt of this.attempts.values()) if (attempt.discarded && attempt.type === type) ofType += 1;
+    return ofType >= cap;
   }
 
   add(assignment: Assignment, ref: AttemptRef, nowMs: number): HeldAttempt {
@@ -146,7 +164,7 @@ export class AttemptBook {
     return !this.runningTasks.has(ref.taskId);
   }
 
-  /** Nothing will be reported for it; its place is free at once, its slot when it settles. */
+  /** Nothing will be reported for it. Its place and its slot are free when its handler settles; at once if it has none. */
   discard(attempt: HeldAttempt): void {
     if (attempt.stage === 'waiting') {
       this.remove(attempt);

@@ -2,12 +2,12 @@ import type { Logger } from 'pino';
 import { foreignServerText } from '../client/foreign-server.js';
 import type { SessionEvent } from './thread-messages.js';
 
-/** While no coordinator answers, say so at most this often. */
+/** While no coordinator answers, or none of its tasks can be taken, say so at most this often. */
 const QUIET_MS = 30_000;
 
 /** Writes the session's events to a log whose lines carry worker_id and incarnation already. */
 export class SessionLog {
-  /** When a kind of trouble was last told, by status code: one kind must not hush up another. */
+  /** When a kind of trouble was last told, by status code or event: one kind must not hush up another. */
   private readonly saidMs = new Map<string, number>();
   private welcomedBefore = false;
 
@@ -43,6 +43,8 @@ export class SessionLog {
         logger.error({ task_id: event.taskId, attempt: event.attempt, type: event.type }, `stuck: ${event.message}`);
         break;
       case 'refused-assignment':
+        // A worker that has no place may be offered task after task.
+        if (this.saidLately(event.name)) break;
         logger.warn({ task_id: event.taskId, attempt: event.attempt }, `given back unstarted: ${event.message}`);
         break;
       case 'report-refused':
@@ -58,6 +60,13 @@ export class SessionLog {
         logger.error(`superseded: ${event.message}`);
         break;
     }
+  }
+
+  private saidLately(kind: string): boolean {
+    const nowMs = this.nowMs();
+    if (nowMs - (this.saidMs.get(kind) ?? -Infinity) < QUIET_MS) return true;
+    this.saidMs.set(kind, nowMs);
+    return false;
   }
 
   private welcome(event: Extract<SessionEvent, { name: 'welcome' }>): void {
@@ -83,9 +92,7 @@ export class SessionLog {
     // The end of a session is one thing, nobody to dial is another.
     const isLoss = this.welcomedBefore && failures === 1;
     const kind = isLoss ? 'loss' : code;
-    const nowMs = this.nowMs();
-    if (nowMs - (this.saidMs.get(kind) ?? -Infinity) < QUIET_MS) return;
-    this.saidMs.set(kind, nowMs);
+    if (this.saidLately(kind)) return;
     if (isLoss) {
       this.logger.warn(
         fields,
