@@ -115,6 +115,35 @@ describe('admission', () => {
     expect(core.row('a').state).toBe('CANCELLED');
   });
 
+  it('cancels nothing for a caller that does not wait for the task: his id was taken by another', () => {
+    const core = new CoreDriver();
+    core.submit('a', { digest: 'mine' });
+    const stranger = core.submitInput('a', { digest: 'other', wait: true });
+    core.step(stranger);
+    expect(core.replyTo(stranger.token)).toMatchObject({ kind: 'idTaken' });
+    core.step({ kind: 'abandon', token: stranger.token, taskId: 'a', cancel: true });
+    expect(core.row('a').state).toBe('QUEUED');
+  });
+
+  it('cancels nothing while another caller waits: one that was cut may have called again before that was noticed', () => {
+    const core = new CoreDriver();
+    const cut = core.submitInput('a', { wait: true });
+    const again = core.submitInput('a', { wait: true });
+    core.step(cut, again);
+    core.step({ kind: 'abandon', token: cut.token, taskId: 'a', cancel: true });
+    expect(core.row('a').state).toBe('QUEUED');
+    core.step({ kind: 'abandon', token: again.token, taskId: 'a', cancel: true });
+    expect(core.row('a').state).toBe('CANCELLED');
+  });
+
+  it('refuses what the store has no room for, and counts what the step has taken already', () => {
+    const core = new CoreDriver();
+    core.storeRoomBytes = 3_000;
+    const inputs = ['a', 'b', 'c'].map((id) => core.submitInput(id, { payloadBytes: 400 }));
+    core.step(...inputs);
+    expect(inputs.map(({ token }) => core.replyTo(token).kind)).toEqual(['submitted', 'submitted', 'storeFull']);
+  });
+
   it('says more at the bound of a step, and hands out the rest in the next', () => {
     const core = new CoreDriver({ maxAssignmentsPerStep: 2 });
     core.hello('w', { slots: 5 });

@@ -77,6 +77,26 @@ describe('the stream', () => {
     expect(rig.machine.deadlineMs()).toBe(Infinity);
   });
 
+  it('should end with 2 when its hello is refused without a reason of ours', () => {
+    const rig = new Rig();
+    rig.machine.start(rig.nowMs);
+    rig.turn();
+    rig.machine.opened(rig.sessionNumber);
+    rig.turn();
+    rig.cut({ code: 'INVALID_ARGUMENT' });
+    expect(rig.exit?.code).toBe(2);
+  });
+
+  it('should go on, and dial again later, when a frame is refused after the welcome', () => {
+    const rig = new Rig();
+    rig.connect();
+    rig.running('t');
+    rig.cut({ code: 'INVALID_ARGUMENT', reason: 'INVALID_FRAME', message: 'frame.seq: is 7' });
+    expect(rig.machine.state).toMatchObject({ t: 'BackingOff', dialAtMs: rig.nowMs + 10_000 });
+    expect({ exit: rig.exit, aborts: rig.aborts }).toEqual({ exit: undefined, aborts: [] });
+    expect(rig.connect({ keep: [ref('t')] }).hello?.running).toMatchObject([{ attempt: { taskId: 't' } }]);
+  });
+
   it('should abort and end with 78 when superseded, after its handlers have settled', () => {
     const rig = new Rig();
     rig.connect();
