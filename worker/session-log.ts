@@ -90,13 +90,21 @@ export class SessionLog {
       return;
     }
     // The end of a session is one thing, nobody to dial is another.
-    const isLoss = this.welcomedBefore && failures === 1;
+    const isLoss = this.welcomedBefore && failures === 1 && code !== 'INVALID_ARGUMENT';
     const kind = isLoss ? 'loss' : code;
     if (this.saidLately(kind)) return;
     if (isLoss) {
       this.logger.warn(
         fields,
         `the session with the coordinator at ${this.address} ended (${code}: ${message}); dialling again`,
+      );
+      return;
+    }
+    if (code === 'INVALID_ARGUMENT') {
+      this.logger.error(
+        fields,
+        `the coordinator at ${this.address} refused a frame of this worker (${message}), which is a bug, or the two are of ` +
+          'versions that do not fit; run the same version on both sides, or report it; dialling again',
       );
       return;
     }

@@ -11,7 +11,7 @@
  *                     '--------------------- BackingOff
  *
  *   any --- SUPERSEDED ---> Superseded --- handlers have settled, or 5 s ---> Left (78)
- *   any --- INVALID_ARGUMENT ---> Left (2)
+ *   any --- hello refused ---> Left (2)
  *   any --- departure complete ---> Left (0, or EXIT_RECYCLE)
  * ```
  *
@@ -74,8 +74,19 @@ export interface SessionMachineDeps {
   readonly periods?: Partial<SessionPeriods>;
 }
 
-/** Answers of something that is no coordinator, or none that would have us: dialling fast would help nobody. */
-const DENIED_CODES = new Set(['UNIMPLEMENTED', 'PERMISSION_DENIED', 'UNAUTHENTICATED', 'NOT_FOUND']);
+/**
+ * Answers of something that is no coordinator, or none that would have us, or one that cannot read a frame of ours: dialling
+ * fast would help nobody.
+ */
+const DENIED_CODES = new Set([
+  'UNIMPLEMENTED',
+  'PERMISSION_DENIED',
+  'UNAUTHENTICATED',
+  'NOT_FOUND',
+  'INVALID_ARGUMENT',
+]);
+/** What the worker says of itself is refused: it would say the same again. */
+const HELLO_REFUSALS = new Set(['INVALID_HELLO', 'FIRST_FRAME_NOT_HELLO']);
 const DAY_MS = 86_400_000;
 
 /** See the head of this file. */
@@ -191,7 +202,7 @@ export class SessionMachine {
     if (!('sessionNumber' in current) || current.sessionNumber !== sessionNumber) return;
     if (reason === 'SUPERSEDED') {
       this.superseded(nowMs, message);
-    } else if (code === 'INVALID_ARGUMENT') {
+    } else if (code === 'INVALID_ARGUMENT' && (current.t !== 'Open' || HELLO_REFUSALS.has(reason))) {
       this.lost(nowMs, { code, reason, message }, undefined);
       this.keeper.abortAll(nowMs, 'WORKER_FAILED', message);
       this.exit({ code: EXIT_REFUSED, message: `the coordinator refuses this worker: ${message}` });

@@ -135,6 +135,16 @@ describe('remuda-worker', { timeout: 60_000 }, () => {
     expect(await other.log(/refuses this worker: bad label/)).toMatchObject({ reason: 'INVALID_HELLO' });
   });
 
+  it('should log an error and dial again when a frame is refused after the welcome', async () => {
+    const { coordinator, program } = await setup();
+    const session = await coordinator.session();
+    session.end(new FleetError(status.INVALID_ARGUMENT, 'INVALID_FRAME', 'frame.seq: is 7'));
+    const line = await program.log(/refused a frame of this worker \(frame\.seq: is 7\).*dialling again$/);
+    expect(line).toMatchObject({ level: 50, reason: 'INVALID_FRAME' });
+    program.process.kill('SIGTERM');
+    expect(await program.ended()).toEqual({ code: 0, signal: null });
+  });
+
   it('should exit 1 with a line in the log on an uncaught exception of user code', async () => {
     const { coordinator, program } = await setup();
     const session = await coordinator.session();

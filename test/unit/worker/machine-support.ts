@@ -1,4 +1,5 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { AttemptOutcome } from '../../../proto/gen/remuda/v1/task_pb.js';
 import {
   ConnectResponseSchema,
   type AttemptRef,
@@ -189,3 +190,7 @@ export function ref(taskId: string, attempt = 1): Pick<AttemptRef, 'taskId' | 'a
 }
 
 export const key = (taskId: string): string => attemptKey(ref(taskId));
+
+/** `task:OUTCOME` of all reports written. */
+export const outcomes = (rig: Rig): string[] =>
+  rig.reports.map(({ attempt, outcome }) => `${attempt?.taskId}:${AttemptOutcome[outcome]}`);

@@ -2,10 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { AttemptOutcome } from '../../../proto/gen/remuda/v1/task_pb.js';
 import { CancelReason } from '../../../proto/gen/remuda/v1/worker_service_pb.js';
 import { EXIT_RECYCLE } from '../../../worker/session-effects.js';
-import { ref, Rig, THREW } from './machine-support.js';
-
-const outcomes = (rig: Rig) =>
-  rig.reports.map(({ attempt, outcome }) => `${attempt?.taskId}:${AttemptOutcome[outcome]}`);
+import { ref, outcomes, Rig, THREW } from './machine-support.js';
 
 describe('the stream', () => {
   it('should say who it is and nothing else until it is welcomed', () => {
@@ -439,117 +436,6 @@ describe('the lease', () => {
     rig.cut();
     rig.advance(16_000);
     expect(rig.connect({ cancel: [ref('a')] }).hello?.running).toMatchObject([{ attempt: { taskId: 'a' } }]);
-  });
-});
-
-describe('the departure', () => {
-  it('should ask, finish what runs, give back the rest, and leave when all reports are acknowledged', () => {
-    const rig = new Rig({ slots: 1 });
-    rig.connect();
-    rig.running('a');
-    rig.assign(['b']);
-    rig.machine.leave(rig.nowMs, 60_000);
-    rig.turn();
-    expect(rig.frames.at(-1)?.leaving).toMatchObject({ drainTimeoutMs: 60_000 });
-    expect(rig.effects.some(({ kind }) => kind === 'draining')).toBe(true);
-    rig.say({ drain: { deadlineMs: 60_000 } });
-    expect(rig.notStarted).toEqual(['b']);
-    rig.assign(['c']);
-    expect(rig.notStarted).toEqual(['b', 'c']);
-    rig.settle('a');
-    expect(rig.exit).toBeUndefined();
-    rig.acknowledge('a');
-    expect(rig.exit).toMatchObject({ code: 0 });
-    expect(rig.effects.at(-2)).toMatchObject({ kind: 'hangUp', gently: true });
-  });
-
-  it('should start nothing new between leaving and drain', () => {
-    const rig = new Rig();
-    rig.connect();
-    rig.running('a');
-    rig.machine.leave(rig.nowMs, 60_000);
-    rig.turn();
-    rig.assign(['b']);
-    expect(rig.run).toEqual(['a']);
-    rig.say({ drain: { deadlineMs: 60_000 } });
-    expect(rig.notStarted).toEqual(['b']);
-  });
-
-  it('should abort at the deadline: a throw is RELEASED, a return has SUCCEEDED', () => {
-    const rig = new Rig();
-    rig.connect();
-    rig.running('a', 'b');
-    rig.machine.leave(rig.nowMs, 60_000);
-    rig.turn();
-    rig.say({ drain: { deadlineMs: 2_000 } });
-    rig.advance(2_000, { acknowledge: true });
-    expect(rig.aborts).toEqual(['a:DRAINED', 'b:DRAINED']);
-    rig.settle('a', THREW);
-    rig.settle('b');
-    expect(outcomes(rig)).toEqual(['a:RELEASED', 'b:SUCCEEDED']);
-    rig.acknowledge('a', 'b');
-    expect(rig.exit?.code).toBe(0);
-  });
-
-  it('should ask again on the next stream', () => {
-    const rig = new Rig();
-    rig.connect();
-    rig.running('a');
-    rig.machine.leave(rig.nowMs, 60_000);
-    rig.turn();
-    rig.cut();
-    rig.connect({ keep: [ref('a')] });
-    expect(rig.frames.filter(({ leaving }) => leaving !== undefined)).toHaveLength(2);
-    rig.say({ drain: { deadlineMs: 50_000 } });
-    rig.settle('a');
-    rig.acknowledge('a');
-    expect(rig.exit?.code).toBe(0);
-  });
-
-  it('should leave at once without a coordinator and without anything owed', () => {
-    const rig = new Rig();
-    rig.machine.start(rig.nowMs);
-    rig.turn();
-    rig.cut();
-    rig.machine.leave(rig.nowMs, 60_000);
-    rig.turn();
-    expect(rig.exit?.code).toBe(0);
-  });
-
-  it('should leave without a coordinator 10 s after its last handler, and name what it could not deliver', () => {
-    const rig = new Rig();
-    rig.connect();
-    rig.running('a');
-    rig.cut();
-    rig.machine.leave(rig.nowMs, 60_000);
-    rig.advance(5_000);
-    rig.settle('a');
-    for (let dial = 0; dial < 100 && rig.exit === undefined; dial += 1) {
-      rig.advance(100);
-      rig.cut();
-    }
-    expect(rig.exit?.code).toBe(0);
-    expect(rig.effects.find((effect) => effect.kind === 'event' && effect.event.name === 'undelivered')).toMatchObject({
-      event: { taskIds: ['a'] },
-    });
-  });
-
-  it('should leave when the coordinator says so unasked', () => {
-    const rig = new Rig();
-    rig.connect();
-    rig.say({ drain: { deadlineMs: 1_000 } });
-    rig.say({});
-    expect(rig.exit?.code).toBe(0);
-  });
-
-  it('should do nothing but end when it had not been started', () => {
-    const rig = new Rig();
-    rig.machine.leave(rig.nowMs, 1_000);
-    rig.turn();
-    expect(rig.exit?.code).toBe(0);
-    rig.machine.leave(rig.nowMs, 1_000);
-    rig.turn();
-    expect(rig.effects.filter(({ kind }) => kind === 'exit')).toHaveLength(1);
   });
 });
 
