@@ -36,6 +36,7 @@ export type OpenStream = (listener: StreamListener) => WorkerStream;
 const UNWRITTEN_BYTES_MAX = 65_536;
 /** How long a gentle end may take. */
 const CLOSE_MS = 1_000;
+
 /** A function that opens streams to this address (HOST:PORT or unix:PATH) over grpc-js, without TLS. */
 export function grpcDialler(address: string): OpenStream {
   return (listener) => new GrpcStream(address, listener);
@@ -72,7 +73,7 @@ class GrpcStream implements WorkerStream {
   }
 
   get writable(): boolean {
-    return !this.closed && (this.unwrittenBytes === 0 || this.unwrittenBytes < UNWRITTEN_BYTES_MAX);
+    return !this.closed && this.unwrittenBytes < UNWRITTEN_BYTES_MAX;
   }
 
   write(frame: ConnectRequest): void {
