@@ -33,6 +33,47 @@ const SLEEP_MS_MAX = 3_600_000;
 /** Above this, `times` is a mistake: no task has that many attempts. */
 const FAIL_TIMES_MAX = 1_000;
 
+/** The handlers for trying a fleet: they need nothing that setup opens. */
+const TRIAL_HANDLERS = {
+  /**
+   * Returns its payload: for trying the way there and back.
+   *
+   * @param {unknown} payload any JSON value
+   */
+  async echo(payload) {
+    return payload;
+  },
+
+  /**
+   * Waits: for trying cancel, time-outs, drain, and what happens when a worker dies.
+   *
+   * @param {unknown} payload `{ ms }`
+   * @param {TaskContext} ctx
+   */
+  async sleep(payload, ctx) {
+    const object = readObject(payload, { fields: ['ms'], example: '{"ms":1000}' });
+    const ms = readInteger(object, 'ms', { min: 0, max: SLEEP_MS_MAX });
+    await delay(ms, undefined, { signal: ctx.signal });
+    return { ms };
+  },
+
+  /**
+   * Fails: for trying retries and dead letters. With `times` only the first attempts fail, then one succeeds.
+   *
+   * @param {unknown} payload `{ message, retryable, times }`, all optional
+   * @param {TaskContext} ctx
+   */
+  async fail(payload, ctx) {
+    const fields = ['message', 'retryable', 'times'];
+    const object = readObject(payload, { fields, example: '{"message":"no luck","times":2}' });
+    const message = object.message === undefined ? 'This task was asked to fail.' : readString(object, 'message');
+    const retryable = readBoolean(object, 'retryable', true);
+    const times = object.times === undefined ? Infinity : readInteger(object, 'times', { min: 0, max: FAIL_TIMES_MAX });
+    if (ctx.attempt <= times) throw new HandlerError('ASKED_TO_FAIL', retryable, message);
+    return { attempt: ctx.attempt };
+  },
+};
+
 /**
  * Makes one set of handlers. The worker uses the default export below; tests make sets of their own.
  *
@@ -50,6 +91,33 @@ export function createHandlers({ env = process.env, nowMs = () => performance.no
     return root;
   }
 
+  return {
+    async setup() {
+      const path = env.REMUDA_EXAMPLES_ROOT || '.';
+      try {
+        root = await RootDirectory.open(path);
+      } catch (error) {
+        const why = error instanceof Error ? error.message : String(error);
+        throw new Error(`REMUDA_EXAMPLES_ROOT must name an existing directory: ${why}`, { cause: error });
+      }
+    },
+
+    async teardown() {
+      root = undefined;
+    },
+
+    ...createFileHandlers(openRoot, nowMs),
+    ...TRIAL_HANDLERS,
+  };
+}
+
+/**
+ * The handlers that do work: on files below the root, and nowhere else.
+ *
+ * @param {() => RootDirectory} openRoot
+ * @param {import('./lib/context.mjs').MonotonicClock} nowMs
+ */
+function createFileHandlers(openRoot, nowMs) {
   /**
    * Opens the source, does the work, and closes the source however the work ends.
    *
@@ -70,20 +138,6 @@ export function createHandlers({ env = process.env, nowMs = () => performance.no
   }
 
   return {
-    async setup() {
-      const path = env.REMUDA_EXAMPLES_ROOT || '.';
-      try {
-        root = await RootDirectory.open(path);
-      } catch (error) {
-        const why = error instanceof Error ? error.message : String(error);
-        throw new Error(`REMUDA_EXAMPLES_ROOT must name an existing directory: ${why}`, { cause: error });
-      }
-    },
-
-    async teardown() {
-      root = undefined;
-    },
-
     /**
      * Statistics of a text file.
      *
@@ -145,45 +199,6 @@ export function createHandlers({ env = process.env, nowMs = () => performance.no
           }
         });
       },
-    },
-
-    /**
-     * Returns its payload: for trying the way there and back.
-     *
-     * @param {unknown} payload any JSON value
-     */
-    async echo(payload) {
-      return payload;
-    },
-
-    /**
-     * Waits: for trying cancel, time-outs, drain, and what happens when a worker dies.
-     *
-     * @param {unknown} payload `{ ms }`
-     * @param {TaskContext} ctx
-     */
-    async sleep(payload, ctx) {
-      const object = readObject(payload, { fields: ['ms'], example: '{"ms":1000}' });
-      const ms = readInteger(object, 'ms', { min: 0, max: SLEEP_MS_MAX });
-      await delay(ms, undefined, { signal: ctx.signal });
-      return { ms };
-    },
-
-    /**
-     * Fails: for trying retries and dead letters. With `times` only the first attempts fail, then one succeeds.
-     *
-     * @param {unknown} payload `{ message, retryable, times }`, all optional
-     * @param {TaskContext} ctx
-     */
-    async fail(payload, ctx) {
-      const fields = ['message', 'retryable', 'times'];
-      const object = readObject(payload, { fields, example: '{"message":"no luck","times":2}' });
-      const message = object.message === undefined ? 'This task was asked to fail.' : readString(object, 'message');
-      const retryable = readBoolean(object, 'retryable', true);
-      const times =
-        object.times === undefined ? Infinity : readInteger(object, 'times', { min: 0, max: FAIL_TIMES_MAX });
-      if (ctx.attempt <= times) throw new HandlerError('ASKED_TO_FAIL', retryable, message);
-      return { attempt: ctx.attempt };
     },
   };
 }
