@@ -38,16 +38,7 @@ export class AnswerReader {
 
   add(token: ReplyToken, reply: TaskReply): void {
     this.#queue.push({ token, reply });
-    this.#reading ??= this.#readAll().then(
-      () => {
-        this.#reading = null;
-      },
-      (error: unknown) => {
-        this.#reading = null;
-        this.#queue = [];
-        this.#options.onError(error);
-      },
-    );
+    this.#reading ??= this.#readAll();
   }
 
   /** Fulfilled when nothing waits. */
@@ -56,12 +47,22 @@ export class AnswerReader {
   }
 
   async #readAll(): Promise<void> {
-    while (this.#queue.length > 0) {
-      const queue = this.#queue.filter(({ token }) => this.#options.isWanted(token));
-      this.#queue = [];
-      for (let start = 0; start < queue.length; start += TASKS_AT_ONCE) {
-        await this.#answerSlice(queue.slice(start, start + TASKS_AT_ONCE));
+    try {
+      // All answers of a turn are added before the first is read; and the caller must have our promise before it is over.
+      await Promise.resolve();
+      while (this.#queue.length > 0) {
+        const queue = this.#queue.filter(({ token }) => this.#options.isWanted(token));
+        this.#queue = [];
+        for (let start = 0; start < queue.length; start += TASKS_AT_ONCE) {
+          await this.#answerSlice(queue.slice(start, start + TASKS_AT_ONCE));
+        }
       }
+    } catch (error) {
+      this.#queue = [];
+      this.#options.onError(error);
+    } finally {
+      // At once: what is added from now on begins anew.
+      this.#reading = null;
     }
   }
 

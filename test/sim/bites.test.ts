@@ -13,25 +13,25 @@ const BITES: readonly {
     name: 'a store that answers before it is durable',
     sabotage: { store: { answersEarly: true } },
     rules: /on disk before it leaves|never lost/,
-    seeds: 3,
+    seeds: 40,
   },
   {
     name: 'a store that loses an answered commit',
     sabotage: { store: { loses: 0.05 } },
     rules: /never gives up|a task ends once|accepted success|every task ends|at the same time/,
-    seeds: 10,
+    seeds: 40,
   },
   {
     name: 'a store that returns another result',
     sabotage: { store: { garblesResults: true } },
     rules: /result is of the attempt that counted/,
-    seeds: 3,
+    seeds: 40,
   },
   {
     name: 'a network that duplicates frames',
     sabotage: { duplicateShare: 0.01 },
     rules: /never refused/,
-    seeds: 3,
+    seeds: 40,
   },
   {
     name: 'a lease that the coordinator ends before the worker does',
@@ -49,13 +49,13 @@ const BITES: readonly {
     name: 'an assignment that goes to two workers',
     sabotage: { handsOutTwice: true },
     rules: /numbers rise|at the same time|on disk/,
-    seeds: 5,
+    seeds: 40,
   },
   {
     name: 'an assignment that gets lost in the coordinator',
     sabotage: { losesAssignments: 0.05 },
     rules: /every task ends|ready and idle/,
-    seeds: 10,
+    seeds: 40,
   },
 ];
 
