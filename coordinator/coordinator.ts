@@ -8,7 +8,7 @@ import { CORE_DEFAULTS } from './core/config.js';
 import { Engine } from './engine.js';
 import { HttpServer } from './http/http-server.js';
 import { clearStaleSocket, formatAddress, type ListenAddress } from './listen-address.js';
-import { logCoreEvent } from './logging.js';
+import { CoreEventLog } from './logging.js';
 import { Metrics } from './metrics.js';
 import { systemRandom, systemRuntime } from './runtime.js';
 import { callInterrupted, refused } from './services/asking.js';
@@ -66,6 +66,7 @@ export class Coordinator {
     };
     this.#config = config;
     this.#log = log;
+    const eventLog = new CoreEventLog(log, () => runtime.now().monoMs);
     this.#store = openStore(config.store);
     this.#engine = new Engine({
       store: this.#store,
@@ -75,7 +76,7 @@ export class Coordinator {
       inbox: INBOX,
       onFatal,
       onEvent: (event) => {
-        logCoreEvent(log, event);
+        eventLog.write(event);
         this.#metrics.onEvent(event);
       },
       onBatch: (batch) => {

@@ -5,7 +5,7 @@ import { checkInvariants } from '../../coordinator/core/invariants.js';
 import type { SessionOutput } from '../../coordinator/core/outputs.js';
 import type { ReplyToken } from '../../coordinator/core/task.js';
 import { Engine, type EngineReply, type SessionGateway } from '../../coordinator/engine.js';
-import { Session, type SessionTerms, type SizedInput } from '../../coordinator/session/session.js';
+import { Session, type SessionTerms } from '../../coordinator/session/session.js';
 import type { MemoryDisk } from '../../coordinator/store/memory-store.js';
 import { status as Code } from '@grpc/grpc-js';
 import {
