@@ -342,8 +342,8 @@ export const TaskService: GenService<{
    * SubmitTask puts one task in the queue; the answer comes when it is durable.
    *
    * Errors: INVALID_ARGUMENT / INVALID_TASK (a field is out of range), PAYLOAD_TOO_LARGE or PAYLOAD_NOT_JSON;
-   * ALREADY_EXISTS / TASK_ID_TAKEN (the same task_id with other content); RESOURCE_EXHAUSTED / QUEUE_FULL or INBOX_FULL; UNAVAILABLE /
-   * STORE_UNAVAILABLE or COORDINATOR_STOPPING.
+   * ALREADY_EXISTS / TASK_ID_TAKEN (the same task_id with other content); RESOURCE_EXHAUSTED / QUEUE_FULL, STORE_FULL or
+   * INBOX_FULL; UNAVAILABLE / STORE_UNAVAILABLE or COORDINATOR_STOPPING.
    *
    * @generated from rpc remuda.v1.TaskService.SubmitTask
    */
