@@ -786,10 +786,11 @@ export const WorkerService: GenService<{
    * acknowledged, so the worker always stops first.
    *
    * Ends: INVALID_ARGUMENT / INVALID_HELLO or FIRST_FRAME_NOT_HELLO (do not dial again before it is mended);
-   * INVALID_ARGUMENT / SECOND_HELLO or INVALID_FRAME (a fault of the worker: dial again after 5 s or more); DEADLINE_EXCEEDED / HELLO_TIMEOUT (no hello within 10 s); ABORTED / SUPERSEDED (another process has this
-   * worker_id: abort the handlers and exit with 78); ABORTED / STALE_SESSION (a newer stream of the same process);
-   * UNAVAILABLE / COORDINATOR_STOPPING, STORE_UNAVAILABLE, LEASE_LOST (no frame has arrived for a lease and its margin) or
-   * RESOURCE_EXHAUSTED / FLEET_FULL, SLOW_READER (dial again after a back-off of 100 ms to 1 s).
+   * INVALID_ARGUMENT / SECOND_HELLO or INVALID_FRAME (a fault of the worker: dial again after 5 s or more);
+   * DEADLINE_EXCEEDED / HELLO_TIMEOUT (no hello within 10 s); ABORTED / SUPERSEDED (another process has this worker_id:
+   * abort the handlers and exit with 78); ABORTED / STALE_SESSION (a newer stream of the same process); UNAVAILABLE /
+   * COORDINATOR_STOPPING or LEASE_LOST (no frame has arrived for a lease and its margin), RESOURCE_EXHAUSTED / FLEET_FULL
+   * or SLOW_READER (dial again after a back-off of 100 ms to 1 s).
    *
    * @generated from rpc remuda.v1.WorkerService.Connect
    */
