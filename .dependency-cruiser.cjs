@@ -86,7 +86,8 @@ module.exports = {
     },
     {
       name: 'composition-on-top',
-      comment: 'Only main.ts, program.ts, coordinator.ts and index.ts put parts together; nothing in the coordinator imports them.',
+      comment:
+        'Only main.ts, program.ts, coordinator.ts and index.ts put parts together; nothing in the coordinator imports them.',
       severity: 'error',
       from: { path: '^coordinator/', pathNot: [COMPOSITION, '^coordinator/pool/'] },
       to: { path: COMPOSITION },

@@ -12,7 +12,10 @@ export default tseslint.config(
     files: ['**/*.ts', 'docs/examples/**/*.mjs'],
     extends: [tseslint.configs.strictTypeChecked],
     languageOptions: {
-      parserOptions: { project: ['./tsconfig.json', './test/tsconfig.json', './docs/examples/tsconfig.json'], tsconfigRootDir: root },
+      parserOptions: {
+        project: ['./tsconfig.json', './test/tsconfig.json', './docs/examples/tsconfig.json'],
+        tsconfigRootDir: root,
+      },
     },
     linterOptions: { reportUnusedDisableDirectives: 'error' },
     rules: {
