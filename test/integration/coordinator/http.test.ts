@@ -126,6 +126,8 @@ describe('/healthz and /readyz', () => {
     using watcher = new RawWorker(stopping, { mute: true });
     const ready = () => askAt({ socketPath: path }, '/readyz', 'GET', 'localhost');
     expect(await ready()).toMatchObject({ status: 200 });
+    const sessions = async () => (await askAt({ socketPath: path }, '/metrics', 'GET', 'localhost')).text;
+    await poll(sessions, (text) => text.includes('remuda_sessions 1'), 'the stream');
     program.kill('SIGTERM');
     const answer = await poll(
       async () => ready().catch(() => null),
