@@ -4,6 +4,7 @@ import { CORE_DEFAULTS } from './core/config.js';
 import { isLocal, parseListenAddress, type ListenAddress } from './listen-address.js';
 import { openStore } from './store/open-store.js';
 import { packageVersion } from '../proto/package-version.js';
+import { LOG_LEVELS, parseTimeMs, UsageExit } from '../proto/program-options.js';
 
 /** What a coordinator is told, checked, defaults filled in. */
 export interface CoordinatorConfig {
@@ -35,19 +36,6 @@ export interface CoordinatorConfig {
   readonly insecure: boolean;
 }
 
-/** The command line cannot be used, or help was asked for: print `text` and exit. */
-export class UsageExit extends Error {
-  override readonly name = 'UsageExit';
-
-  constructor(
-    readonly text: string,
-    /** 0 for help and version, 2 for faults. */
-    readonly code: 0 | 2,
-  ) {
-    super(text);
-  }
-}
-
 type Env = Readonly<Record<string, string | undefined>>;
 
 const MINUTE_MS = 60_000;
@@ -55,7 +43,6 @@ const HOUR_MS = 60 * MINUTE_MS;
 const MIB = 1_048_576;
 /** A worker drops a stream that leaves a frame unacknowledged for half a lease, and an acknowledgement may take 200 ms. */
 const MIN_LEASE_MS = 1_000;
-const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
 /** Every flag with its value's name, meaning and default; the variable is REMUDA_ and the flag's name. */
 const FLAGS = {
@@ -172,8 +159,7 @@ class Reader {
 
   time(flag: Flag, minMs: number, maxMs: number): number {
     const text = this.valueOf(flag);
-    // A bare number is refused: nobody could tell seconds from milliseconds.
-    const value = /^\d+(\.\d+)?\s*[a-z]+$/i.test(text) ? ms(text as ms.StringValue) : NaN;
+    const value = parseTimeMs(text);
     if (value >= minMs && value <= maxMs) return Math.round(value);
     this.fault(
       flag,

@@ -7,5 +7,6 @@
  * await coordinator.start();
  */
 export { Coordinator, type CoordinatorAddresses, type CoordinatorDeps } from './coordinator.js';
-export { parseConfig, UsageExit, type CoordinatorConfig } from './config.js';
+export { parseConfig, type CoordinatorConfig } from './config.js';
+export { UsageExit } from '../proto/program-options.js';
 export type { ListenAddress } from './listen-address.js';

@@ -2,7 +2,8 @@
 /** The program `remuda-coordinator`: options and variables in, exit status out. */
 import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
 import { pino } from 'pino';
-import { parseConfig, UsageExit, type CoordinatorConfig } from './config.js';
+import { UsageExit } from '../proto/program-options.js';
+import { parseConfig, type CoordinatorConfig } from './config.js';
 import { runProgram } from './program.js';
 
 function readConfig(): CoordinatorConfig {

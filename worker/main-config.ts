@@ -1,5 +1,4 @@
 import { Command, CommanderError, Option } from 'commander';
-import ms from 'ms';
 import { addressFault, DEFAULT_ADDRESS } from '../client/address.js';
 import { DAY_MS, MAX_SLOTS } from '../proto/bounds.js';
 import { handlersName } from './handlers-file.js';
@@ -7,6 +6,7 @@ import { DRAIN_TIMEOUT_MS } from './fleet-worker.js';
 import { STOP_ON_STDIN_EOF_ENV } from './stdin-guard.js';
 import { SUPERVISION_ENV } from './supervision.js';
 import { packageVersion } from '../proto/package-version.js';
+import { LOG_LEVELS, parseTimeMs, UsageExit } from '../proto/program-options.js';
 import { hostName, integerFault, isIncarnation, labelFaults, parseReplaces, workerIdFault } from './worker-options.js';
 
 /** What `remuda-worker` was told, validated. */
@@ -30,23 +30,9 @@ export interface MainConfig {
     { readonly incarnation: string; readonly replaces: readonly string[]; readonly fd: number } | undefined;
 }
 
-/** The command line cannot be used, or help was asked for: print `text` and exit. */
-export class UsageExit extends Error {
-  override readonly name = 'UsageExit';
-
-  constructor(
-    readonly text: string,
-    /** 0 for help and version, 2 for faults. */
-    readonly code: 0 | 2,
-  ) {
-    super(text);
-  }
-}
-
 type Env = Readonly<Record<string, string | undefined>>;
 
 const PROCESSES_MAX = 1_000;
-const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 
 const EXAMPLE = `
 Every option may also come as a variable: REMUDA_ADDRESS, REMUDA_WORKER_ID, REMUDA_SLOTS, REMUDA_PROCESSES, REMUDA_PREFETCH,
@@ -97,7 +83,7 @@ export function parseMainConfig(argv: readonly string[], env: Env): MainConfig {
   const labels = parseLabels(flags.label ?? (env.REMUDA_LABEL ?? '').split(',').filter((text) => text !== ''), faults);
   const drainTimeoutMs = parseDrainTimeout(read(flags.drainTimeout, 'REMUDA_DRAIN_TIMEOUT'), faults);
   const logLevel = read(flags.logLevel, 'REMUDA_LOG_LEVEL') ?? 'info';
-  if (!LOG_LEVELS.includes(logLevel)) {
+  if (!LOG_LEVELS.some((level) => level === logLevel)) {
     faults.push(`--log-level is "${logLevel}"; it must be one of ${LOG_LEVELS.join(', ')}`);
   }
   const supervised = parseSupervised(env);
@@ -217,9 +203,8 @@ function parseLabels(given: readonly string[], faults: string[]): Record<string,
 
 function parseDrainTimeout(text: string | undefined, faults: string[]): number {
   if (text === undefined) return DRAIN_TIMEOUT_MS;
-  // A bare number is refused: nobody could tell seconds from milliseconds.
-  const value = /^\d+(\.\d+)?\s*[a-z]+$/i.test(text) ? ms(text as ms.StringValue) : undefined;
-  if (value !== undefined && value >= 0 && value <= DAY_MS) return value;
+  const value = parseTimeMs(text);
+  if (value >= 0 && value <= DAY_MS) return value;
   faults.push(`--drain-timeout is "${text}"; it must be a time with its unit from 0s to 24h, for instance 90s or 5m`);
   return DRAIN_TIMEOUT_MS;
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /** The program `remuda-worker`: options and variables in, exit status out. */
 import { fileURLToPath } from 'node:url';
-import { parseMainConfig, UsageExit, type MainConfig } from './main-config.js';
+import { UsageExit } from '../proto/program-options.js';
+import { parseMainConfig, type MainConfig } from './main-config.js';
 import { STOP_ON_STDIN_EOF_ENV } from './stdin-guard.js';
 import { SUPERVISION_ENV } from './supervision.js';
 import { runWorkerProgram } from './worker-program.js';

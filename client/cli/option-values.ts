@@ -1,13 +1,14 @@
 /** Readers of option values, for commander's `argParser`. Their errors come out as usage errors. */
 import { InvalidArgumentError } from 'commander';
 import ms from 'ms';
+import { parseTimeMs } from '../../proto/program-options.js';
 import { KEY_PATTERN, MAX_LABEL_VALUE_CHARS, MAX_REQUIRED_LABELS, UUID_PATTERN } from '../../proto/bounds.js';
 
 /** A time with its unit, in whole milliseconds. A bare number is refused: nobody could tell seconds from milliseconds. */
 export function durationReader(minMs: number, maxMs: number): (text: string) => number {
   return (text) => {
-    const valueMs = /^\d+(\.\d+)?\s*[a-z]+$/i.test(text) ? ms(text as ms.StringValue) : undefined;
-    if (valueMs !== undefined && valueMs >= minMs && valueMs <= maxMs) return Math.ceil(valueMs);
+    const valueMs = parseTimeMs(text);
+    if (valueMs >= minMs && valueMs <= maxMs) return Math.ceil(valueMs);
     throw new InvalidArgumentError(
       `It must be a time with its unit from ${ms(minMs)} to ${ms(maxMs)}, for instance 500ms, 30s or 5m.`,
     );

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { parseConfig, UsageExit, type CoordinatorConfig } from '../../../coordinator/config.js';
+import { parseConfig, type CoordinatorConfig } from '../../../coordinator/config.js';
+import { UsageExit } from '../../../proto/program-options.js';
 
 type Env = Readonly<Record<string, string>>;
 

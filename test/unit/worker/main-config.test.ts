@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { childArguments, parseMainConfig, UsageExit } from '../../../worker/main-config.js';
+import { UsageExit } from '../../../proto/program-options.js';
+import { childArguments, parseMainConfig } from '../../../worker/main-config.js';
 import { SUPERVISION_ENV } from '../../../worker/supervision.js';
 
 function faults(argv: string[], env: Record<string, string> = {}): UsageExit {
