@@ -23,5 +23,8 @@ export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', '
  * seconds from milliseconds.
  */
 export function parseTimeMs(text: string): number {
-  return /^\d+(\.\d+)?\s*[a-z]+$/i.test(text) ? ((ms(text as ms.StringValue) as number | undefined) ?? NaN) : NaN;
+  if (!/^\d+(\.\d+)?\s*[a-z]+$/i.test(text)) return NaN;
+  // Whatever its types say: undefined for a unit that there is not.
+  const found: unknown = ms(text as ms.StringValue);
+  return typeof found === 'number' ? found : NaN;
 }
