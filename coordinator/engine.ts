@@ -99,6 +99,8 @@ export class Engine {
   /** Nobody can hold an earlier coordinator's longer lease any more. */
   #recovered = false;
   #storeRefuses: string | null = null;
+  /** Calls to the store that it refuses and that are repeated. */
+  readonly #refusedCalls = new Set<object>();
   #forgetAlarm: (() => void) | null = null;
   #forgetTick: (() => void) | null = null;
   #forgetRecovery: (() => void) | null = null;
@@ -249,7 +251,8 @@ export class Engine {
 
   /** Before anything that has arrived since is judged. */
   #grantStall(gapMs: number): void {
-    this.#inbox.pushFirst({ kind: 'stalled', gapMs }, this.#options.runtime.now().monoMs);
+    // As old as the silence that it explains: until it is applied, nothing since is judged.
+    this.#inbox.pushFirst({ kind: 'stalled', gapMs }, this.#options.runtime.now().monoMs - gapMs);
     this.#kick();
   }
 
@@ -290,7 +293,10 @@ export class Engine {
       // another one.
       this.#turn = this.#runTurn().then(
         () => this.#afterTurn(),
-        (error: unknown) => this.#fail(error),
+        (error: unknown) => {
+          this.#turn = null;
+          this.#fail(error);
+        },
       );
       this.#kicked = false;
     });
@@ -354,21 +360,27 @@ export class Engine {
     for (;;) {
       try {
         const result = await call();
-        this.#setStoreTrouble(null);
+        this.#tellTrouble(call, null);
         return result;
       } catch (error) {
-        const givenUp = runtime.now().monoMs - startMs >= STORE_RETRY_LIMIT_MS || this.#status === 'stopping';
+        const mayRetry = this.#status === 'running' || this.#status === 'new';
+        const givenUp = runtime.now().monoMs - startMs >= STORE_RETRY_LIMIT_MS || !mayRetry;
         if (!(error instanceof StoreError) || !error.retryable || givenUp) throw error;
-        this.#setStoreTrouble(error.message);
+        this.#tellTrouble(call, error.message);
         await new Promise<void>((resolve) => runtime.after(STORE_RETRY_MS, resolve));
       }
     }
   }
 
-  #setStoreTrouble(message: string | null): void {
-    const before = this.#storeRefuses;
-    this.#storeRefuses = message;
-    if ((before === null) !== (message === null)) this.#options.onStoreTrouble?.(message);
+  /** The trouble is over when no call is refused any more: one that succeeds says nothing of another. */
+  #tellTrouble(call: object, message: string | null): void {
+    const before = this.#refusedCalls.size;
+    if (message === null) this.#refusedCalls.delete(call);
+    else this.#refusedCalls.add(call);
+    const now = this.#refusedCalls.size;
+    if (now === 0) this.#storeRefuses = null;
+    else if (message !== null) this.#storeRefuses = message;
+    if ((before === 0) !== (now === 0)) this.#options.onStoreTrouble?.(message);
   }
 
   #letOut({ outputs }: StepResult, bodies: ReadonlyMap<string, TaskBody>): void {
@@ -402,10 +414,10 @@ export class Engine {
   }
 
   #fail(error: unknown): void {
-    this.#turn = null;
     if (this.#status === 'failed') return;
     // A store that still refuses when the coordinator stops: nothing of the batch was answered, and memory goes away.
-    const isStop = this.#status === 'stopping' && error instanceof StoreError && error.retryable;
+    const isStopping = this.#status === 'stopping' || this.#status === 'stopped';
+    const isStop = isStopping && error instanceof StoreError && error.retryable;
     this.#status = isStop ? 'stopped' : 'failed';
     this.#dismissListeners();
     if (isStop) return;

@@ -52,14 +52,22 @@ export class Inbox {
 
   /** Adds an input before all others: it changes how the time is judged at which they came. */
   pushFirst(input: Input, atMonoMs: number): void {
-    this.#items.splice(this.#head, 0, { input, bytes: 0, atMonoMs });
+    // The first is taken for the oldest, see oldestMs.
+    this.#items.splice(this.#head, 0, { input, bytes: 0, atMonoMs: Math.min(atMonoMs, this.oldestMs()) });
   }
 
-  /** Takes the next batch. Who waits for room is told before. */
+  /** Takes the next batch. Who waits for room is told once half of it is free. */
   take(): Input[] {
+    const batch = this.#takeBatch();
+    const { maxInputs, maxBytes } = this.limits;
+    if (this.size > maxInputs / 2 || this.#bytes > maxBytes / 2) return batch;
     const drained = this.#drained;
     this.#drained = [];
     for (const run of drained) run();
+    return batch;
+  }
+
+  #takeBatch(): Input[] {
     const batch: Input[] = [];
     let batchBytes = 0;
     while (this.#head < this.#items.length && batch.length < this.limits.batchInputs) {
@@ -78,7 +86,7 @@ export class Inbox {
     return batch;
   }
 
-  /** Calls back once, when the next batch is taken. */
+  /** Calls back once, when half of the room is free again. */
   onDrained(run: () => void): void {
     this.#drained.push(run);
   }

@@ -68,6 +68,7 @@ export function addHold(state: Step['state'], worker: WorkerRecord, task: TaskRe
     abandoned: false,
     cancelReason: task.cancelRequested ? 'REQUESTED' : null,
     limit: newTimer(),
+    extended: false,
   };
   worker.holds.set(task.taskId, hold);
   worker.holdsByType.set(task.type, (worker.holdsByType.get(task.type) ?? 0) + 1);
@@ -99,6 +100,7 @@ export function cancelHold(step: Step, worker: WorkerRecord, hold: Hold, reason:
   hold.cancelReason = reason;
   if (worker.sessionId !== null) step.send(worker.sessionId, { kind: 'cancel', ref: hold.ref, reason });
   if (hold.abandoned) return;
+  hold.extended = false;
   const limitMs = now.monoMs + state.config.stuckGraceMs + state.config.leaseMs;
   state.timers.atMono(hold.limit, limitMs, { kind: 'hold', worker, hold });
 }

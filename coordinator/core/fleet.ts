@@ -179,7 +179,9 @@ function reconcile(step: Step, worker: WorkerRecord, hello: HelloInfo, sessionId
 function allowForReport(step: Step, worker: WorkerRecord, hold: Hold): void {
   const { timers, config } = step.state;
   const atLeastMs = step.now.monoMs + config.stuckGraceMs + config.leaseMs;
-  if (!timers.isSet(hold.limit) || hold.limit.atMs >= atLeastMs) return;
+  // Once: a worker that comes and goes for ever must not keep its task for ever.
+  if (hold.extended || !timers.isSet(hold.limit) || hold.limit.atMs >= atLeastMs) return;
+  hold.extended = true;
   timers.atMono(hold.limit, atLeastMs, { kind: 'hold', worker, hold });
 }
 

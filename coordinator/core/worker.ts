@@ -43,6 +43,8 @@ export interface Hold {
   cancelReason: CancelReason | null;
   /** When the coordinator ends the attempt by itself. */
   readonly limit: Timer;
+  /** The limit has been moved because the worker was away. */
+  extended: boolean;
 }
 
 /** A worker's place among those of a match class that could take a task now. */

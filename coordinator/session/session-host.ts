@@ -53,6 +53,8 @@ type Call = ServerDuplexStream<Arrival, Buffer>;
 const TICK_MS = 100;
 /** grpc-js counts messages, not bytes: no more than this, or one frame, waits inside it. */
 const UNWRITTEN_BYTES_MAX = 65_536;
+/** Paused streams that are read again when the inbox has room: with the largest frames half of it, by default. */
+const RESUMED_AT_ONCE = 16;
 const READ_OPTIONS = { readUnknownFields: false } as const;
 
 /** Frames are decoded and encoded here, so that their bytes can be counted. */
@@ -91,6 +93,8 @@ export class SessionHost implements SessionGateway {
   readonly #figures: SessionFigures = { sessions: 0, framesReceived: 0, framesSent: 0, bytesReceived: 0, bytesSent: 0 };
   /** Streams that are not read, because the engine has no room. */
   readonly #paused = new Set<Hosted>();
+  /** Since when some stream has not been read, or until when that has been told. */
+  #deafSinceMs = 0;
   #nextSessionId = 1;
   #flushDue = false;
   #forgetTick: (() => void) | null = null;
@@ -171,12 +175,24 @@ export class SessionHost implements SessionGateway {
     hosted.call.pause();
     this.#paused.add(hosted);
     if (this.#paused.size > 1) return;
-    const sinceMs = runtime.now().monoMs;
-    inbox.onDrained(() => {
-      inbox.wasDeaf(runtime.now().monoMs - sinceMs);
-      for (const { call } of this.#paused) call.resume();
-      this.#paused.clear();
-    });
+    this.#deafSinceMs = runtime.now().monoMs;
+    inbox.onDrained(() => this.#resumeSome());
+  }
+
+  /** Each that goes on brings a frame at least, so only a few do at a time, the longest paused first. */
+  #resumeSome(): void {
+    const { inbox, runtime } = this.#options;
+    const nowMs = runtime.now().monoMs;
+    inbox.wasDeaf(nowMs - this.#deafSinceMs);
+    this.#deafSinceMs = nowMs;
+    let resumed = 0;
+    for (const hosted of this.#paused) {
+      this.#paused.delete(hosted);
+      hosted.call.resume();
+      resumed += 1;
+      if (resumed >= RESUMED_AT_ONCE) break;
+    }
+    if (this.#paused.size > 0) inbox.onDrained(() => this.#resumeSome());
   }
 
   #markDirty(hosted: Hosted): void {
@@ -219,6 +235,7 @@ export class SessionHost implements SessionGateway {
   #finish(hosted: Hosted, error: FleetError | null): void {
     const { session, call, peer } = hosted;
     hosted.over = true;
+    this.#paused.delete(hosted);
     this.#hosted.delete(session.sessionId);
     if (error === null) call.end();
     else call.emit('error', error.toStatus());
@@ -238,7 +255,8 @@ export class SessionHost implements SessionGateway {
     const nowMs = this.#options.runtime.now().monoMs;
     for (const hosted of this.#hosted.values()) {
       const { session } = hosted;
-      session.tick(nowMs);
+      // One that we do not read is not judged by what it has not acknowledged.
+      if (!this.#paused.has(hosted)) session.tick(nowMs);
       this.#pass(hosted);
       if (session.state.t === 'Ended' || session.ackIsDue(nowMs)) this.#flush(hosted);
     }

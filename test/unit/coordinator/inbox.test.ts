@@ -1,0 +1,50 @@
+import { describe, expect, it } from 'vitest';
+import type { Input } from '../../../coordinator/core/inputs.js';
+import { Inbox } from '../../../coordinator/inbox.js';
+
+const LIMITS = { maxInputs: 8, maxBytes: 800, batchInputs: 2, batchBytes: 200 };
+
+function ended(sessionId: number): Input {
+  return { kind: 'sessionEnded', sessionId };
+}
+
+describe('the inbox', () => {
+  it('gives batches in order of arrival, bounded in inputs and bytes; one larger input goes alone', () => {
+    const inbox = new Inbox(LIMITS);
+    for (const [index, bytes] of [1, 1, 1, 500, 1].entries()) inbox.push(ended(index), bytes, index);
+    expect([inbox.take(), inbox.take(), inbox.take(), inbox.take()]).toEqual([
+      [ended(0), ended(1)],
+      [ended(2)],
+      [ended(3)],
+      [ended(4)],
+    ]);
+  });
+
+  it('keeps a quarter of its room for workers', () => {
+    const inbox = new Inbox(LIMITS);
+    for (let index = 0; index < 6; index += 1) inbox.push(ended(index), 0, index);
+    expect([inbox.hasRoom(0, 'client'), inbox.hasRoom(0, 'worker')]).toEqual([false, true]);
+  });
+
+  it('tells those who wait for room when half of it is free, not before', () => {
+    const inbox = new Inbox(LIMITS);
+    for (let index = 0; index < 8; index += 1) inbox.push(ended(index), 0, index);
+    const told: number[] = [];
+    inbox.onDrained(() => told.push(inbox.size));
+    inbox.take();
+    expect(told).toEqual([]);
+    inbox.take();
+    expect(told).toEqual([4]);
+    inbox.take();
+    expect(told).toEqual([4]);
+  });
+
+  it('knows the oldest that is in no batch; what goes before all others hides none of them', () => {
+    const inbox = new Inbox(LIMITS);
+    expect(inbox.oldestMs()).toBe(Infinity);
+    inbox.push(ended(1), 0, 1_000);
+    inbox.pushFirst({ kind: 'stalled', gapMs: 5 }, 9_000);
+    expect(inbox.oldestMs()).toBe(1_000);
+    expect(inbox.take()).toEqual([{ kind: 'stalled', gapMs: 5 }, ended(1)]);
+  });
+});
