@@ -10,9 +10,19 @@
  * What arrives meanwhile is the next batch, so batches grow with load by themselves and at rest there is no delay. Nothing
  * leaves before it is durable.
  */
+import { AnswerReader } from './answer-reader.js';
 import type { CoreConfig, Random } from './core/config.js';
 import type { Input } from './core/inputs.js';
-import type { CoreEvent, FleetStatsView, Output, Reply, SessionOutput, StepResult, Write } from './core/outputs.js';
+import type {
+  CoreEvent,
+  FleetStatsView,
+  Output,
+  Reply,
+  SessionOutput,
+  StepResult,
+  Waiting,
+  Write,
+} from './core/outputs.js';
 import {
   createState,
   keysToRead,
@@ -23,8 +33,6 @@ import {
   type SchedulerState,
 } from './core/scheduler.js';
 import type { ProgressNote, ReplyToken, TaskBody, TaskRow } from './core/task.js';
-import type { Waiting } from './core/outputs.js';
-import { AnswerReader } from './answer-reader.js';
 import { fleetStats } from './core/views.js';
 import { Inbox, type InboxLimits } from './inbox.js';
 import type { Runtime } from './runtime.js';
@@ -88,9 +96,9 @@ export class Engine {
   readonly #state: SchedulerState;
   readonly #inbox: Inbox;
   readonly #listeners = new Map<ReplyToken, Listener>();
+  readonly #answers: AnswerReader;
   #gateway: SessionGateway | undefined;
   #nextToken = 1;
-  readonly #answers: AnswerReader;
   #status: 'new' | 'running' | 'stopping' | 'stopped' | 'failed' = 'new';
   #started: Promise<void> | null = null;
   #turn: Promise<void> | null = null;
@@ -98,9 +106,8 @@ export class Engine {
   #more = false;
   /** Nobody can hold an earlier coordinator's longer lease any more. */
   #recovered = false;
-  #storeRefuses: string | null = null;
-  /** Calls to the store that it refuses and that are repeated. */
-  readonly #refusedCalls = new Set<object>();
+  /** Calls to the store that it refuses and that are repeated, with what it says. */
+  readonly #refusedCalls = new Map<object, string>();
   #forgetAlarm: (() => void) | null = null;
   #forgetTick: (() => void) | null = null;
   #forgetRecovery: (() => void) | null = null;
@@ -122,8 +129,10 @@ export class Engine {
     if (this.#status !== 'running') {
       return { reason: 'COORDINATOR_STOPPING', message: 'the coordinator is stopping; try again in a moment' };
     }
-    if (this.#storeRefuses === null) return null;
-    return { reason: 'STORE_UNAVAILABLE', message: `the store takes no writes at the moment: ${this.#storeRefuses}` };
+    for (const message of this.#refusedCalls.values()) {
+      return { reason: 'STORE_UNAVAILABLE', message: `the store takes no writes at the moment: ${message}` };
+    }
+    return null;
   }
 
   /** Counts of now, for metrics: may be one batch ahead of the store. */
@@ -376,11 +385,8 @@ export class Engine {
   #tellTrouble(call: object, message: string | null): void {
     const before = this.#refusedCalls.size;
     if (message === null) this.#refusedCalls.delete(call);
-    else this.#refusedCalls.add(call);
-    const now = this.#refusedCalls.size;
-    if (now === 0) this.#storeRefuses = null;
-    else if (message !== null) this.#storeRefuses = message;
-    if ((before === 0) !== (now === 0)) this.#options.onStoreTrouble?.(message);
+    else this.#refusedCalls.set(call, message);
+    if ((before === 0) !== (this.#refusedCalls.size === 0)) this.#options.onStoreTrouble?.(message);
   }
 
   #letOut({ outputs }: StepResult, bodies: ReadonlyMap<string, TaskBody>): void {

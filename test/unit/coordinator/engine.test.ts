@@ -43,7 +43,7 @@ function setup() {
   });
   engines.push(engine);
   const replies: EngineReply[] = [];
-  const ask = (kind: 'submit' | 'getTask', taskId: string): void => {
+  const ask = (kind: 'submit' | 'getTask' | 'cancel', taskId: string): void => {
     const token = engine.ask(
       (made) => (kind === 'submit' ? submit(made, taskId) : { kind, token: made, taskId }),
       0,
@@ -89,16 +89,18 @@ describe('the engine, while the store refuses', () => {
     ask('submit', 'a');
     await vi.waitFor(() => expect(replies).toHaveLength(1));
     store.refusesReads = true;
+    store.refusesCommits = true;
     ask('getTask', 'a');
     await vi.waitFor(() => expect(store.refused).toContain('read'));
-    store.refusesCommits = true;
-    store.refusesReads = false;
-    ask('submit', 'b');
-    await vi.waitFor(() => expect(replies).toHaveLength(2));
+    // A task in memory: its cancel reads nothing, and is committed while the answer's read is still refused.
+    ask('cancel', 'a');
     await vi.waitFor(() => expect(store.refused).toContain('commit'));
+    store.refusesReads = false;
+    await vi.waitFor(() => expect(replies).toMatchObject([{}, { kind: 'task' }]));
+    expect([trouble, engine.refusal?.reason]).toEqual([['it is busy'], 'STORE_UNAVAILABLE']);
     store.refusesCommits = false;
-    await vi.waitFor(() => expect(replies).toHaveLength(3));
-    expect(trouble.at(-1)).toBeNull();
+    await vi.waitFor(() => expect(replies).toMatchObject([{}, {}, { kind: 'cancelled' }]));
+    expect([trouble, engine.refusal]).toEqual([['it is busy', null], null]);
   });
 
   it('stops all the same, whoever waits for the store, and tells those who asked', async () => {
