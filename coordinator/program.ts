@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { onStdinEnd, STOP_ON_STDIN_EOF_ENV } from '../proto/stdin-guard.js';
 import type { CoordinatorConfig } from './config.js';
 import { Coordinator } from './coordinator.js';
 
@@ -13,7 +14,7 @@ export async function runProgram(config: CoordinatorConfig, log: Logger): Promis
   const stop = (cause: string): void => life.stop(cause);
   process.on('SIGTERM', stop).on('SIGINT', stop);
   // Whoever started us holds the other end and is gone when it closes, however it ended.
-  if (process.env.REMUDA_STOP_ON_STDIN_EOF === '1') process.stdin.once('close', () => stop('stdin closed')).resume();
+  if (process.env[STOP_ON_STDIN_EOF_ENV] === '1') onStdinEnd(process.stdin, () => stop('stdin closed'));
   await life.start(config);
 }
 

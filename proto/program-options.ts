@@ -1,3 +1,4 @@
+import { CommanderError, type Command } from 'commander';
 import ms from 'ms';
 
 /** What the command lines of the programs have in common. */
@@ -27,4 +28,40 @@ export function parseTimeMs(text: string): number {
   // Whatever its types say: undefined for a unit that there is not.
   const found: unknown = ms(text as ms.StringValue);
   return typeof found === 'number' ? found : NaN;
+}
+
+/**
+ * Parses a command line by a command whose options and texts are set. Unknown options and arguments are left in its `args`, so
+ * that the caller can tell them together with all other faults.
+ *
+ * @param argv without the program's own two
+ * @throws {UsageExit} for help and version, and for what commander itself refuses
+ */
+export function parseCommand(command: Command, argv: readonly string[]): void {
+  let output = '';
+  const write = (text: string): void => {
+    output += text;
+  };
+  command
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .exitOverride()
+    .configureOutput({ writeOut: write, writeErr: write });
+  try {
+    command.parse([...argv], { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    throw new UsageExit(output.trimEnd(), error.exitCode === 0 ? 0 : 2);
+  }
+}
+
+/** What `read` gives; or its UsageExit's text on the right stream, and the end of the process. */
+export function usageOrExit<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof UsageExit)) throw error;
+    (error.code === 0 ? process.stdout : process.stderr).write(`${error.text}\n`);
+    process.exit(error.code);
+  }
 }

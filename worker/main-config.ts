@@ -1,12 +1,12 @@
-import { Command, CommanderError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { addressFault, DEFAULT_ADDRESS } from '../client/address.js';
 import { DAY_MS, MAX_SLOTS } from '../proto/bounds.js';
 import { handlersName } from './handlers-file.js';
 import { DRAIN_TIMEOUT_MS } from './fleet-worker.js';
-import { STOP_ON_STDIN_EOF_ENV } from './stdin-guard.js';
+import { STOP_ON_STDIN_EOF_ENV } from '../proto/stdin-guard.js';
 import { SUPERVISION_ENV } from './supervision.js';
 import { packageVersion } from '../proto/package-version.js';
-import { LOG_LEVELS, parseTimeMs, UsageExit } from '../proto/program-options.js';
+import { LOG_LEVELS, parseCommand, parseTimeMs, UsageExit } from '../proto/program-options.js';
 import { hostName, integerFault, isIncarnation, labelFaults, parseReplaces, workerIdFault } from './worker-options.js';
 
 /** What `remuda-worker` was told, validated. */
@@ -137,10 +137,6 @@ interface Flags {
 }
 
 function parseFlags(argv: readonly string[]): { flags: Flags; rest: string[]; faults: string[] } {
-  let output = '';
-  const write = (text: string) => {
-    output += text;
-  };
   const collect = (value: string, before: string[] | undefined) => [...(before ?? []), value];
   const command = new Command('remuda-worker')
     .description('Runs the handlers of a file for a Remuda coordinator.')
@@ -160,18 +156,8 @@ function parseFlags(argv: readonly string[]): { flags: Flags; rest: string[]; fa
     .addOption(new Option('--label <K=V>', 'a label that tasks may require; may be repeated').argParser(collect))
     .option('--drain-timeout <TIME>', 'how long handlers may finish after SIGTERM, such as 90s or 5m (default 5m)')
     .option('--log-level <LEVEL>', `${LOG_LEVELS.join(', ')} (default info)`)
-    .addHelpText('after', EXAMPLE)
-    // Unknown ones are told together with all other faults.
-    .allowUnknownOption()
-    .allowExcessArguments()
-    .exitOverride()
-    .configureOutput({ writeOut: write, writeErr: write });
-  try {
-    command.parse([...argv], { from: 'user' });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    throw new UsageExit(output.trimEnd(), error.exitCode === 0 ? 0 : 2);
-  }
+    .addHelpText('after', EXAMPLE);
+  parseCommand(command, argv);
   return { flags: command.opts<Flags>(), rest: command.args, faults: [] };
 }
 

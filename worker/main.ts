@@ -1,23 +1,13 @@
 #!/usr/bin/env node
 /** The program `remuda-worker`: options and variables in, exit status out. */
 import { fileURLToPath } from 'node:url';
-import { UsageExit } from '../proto/program-options.js';
-import { parseMainConfig, type MainConfig } from './main-config.js';
-import { STOP_ON_STDIN_EOF_ENV } from './stdin-guard.js';
+import { usageOrExit } from '../proto/program-options.js';
+import { STOP_ON_STDIN_EOF_ENV } from '../proto/stdin-guard.js';
+import { parseMainConfig } from './main-config.js';
 import { SUPERVISION_ENV } from './supervision.js';
 import { runWorkerProgram } from './worker-program.js';
 
-function readConfig(): MainConfig {
-  try {
-    return parseMainConfig(process.argv.slice(2), process.env);
-  } catch (error) {
-    if (!(error instanceof UsageExit)) throw error;
-    (error.code === 0 ? process.stdout : process.stderr).write(`${error.text}\n`);
-    process.exit(error.code);
-  }
-}
-
-const config = readConfig();
+const config = usageOrExit(() => parseMainConfig(process.argv.slice(2), process.env));
 // They are for this process alone: a worker that a handler starts must not take them for its own.
 for (const name of [...Object.values(SUPERVISION_ENV), STOP_ON_STDIN_EOF_ENV])
   Reflect.deleteProperty(process.env, name);

@@ -4,9 +4,12 @@ import { FleetWorker } from './fleet-worker.js';
 import { HandlersFileError, loadHandlersFile, type LoadedHandlers, type ProcessHook } from './handlers-file.js';
 import { childArguments, type MainConfig } from './main-config.js';
 import { EXIT_REFUSED, EXIT_SUPERSEDED } from './session-effects.js';
-import { onStdinEnd, ORPHAN_DRAIN_MS } from './stdin-guard.js';
+import { onStdinEnd } from '../proto/stdin-guard.js';
 import { Supervisor, type SupervisorEvent } from './supervisor.js';
 import { compileWorkerOptions } from './worker-options.js';
+
+/** How long handlers may finish after the end of stdin, in milliseconds: nobody is left to wait for them. */
+const ORPHAN_DRAIN_MS = 3_000;
 
 /** What the program has from its process. */
 export interface ProgramContext {

@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { STOP_ON_STDIN_EOF_ENV } from '../../proto/stdin-guard.js';
 import type { LogFile } from './log-file.js';
 import { isAlarming, logLineText, parseLogLine, type LogLine } from './log-line.js';
 
@@ -49,7 +50,7 @@ export class DevChild {
     this.#process = spawn(process.execPath, [script, ...args], {
       stdio: ['pipe', 'pipe', 'pipe'],
       detached: true,
-      env: { ...env, REMUDA_STOP_ON_STDIN_EOF: '1' },
+      env: { ...env, [STOP_ON_STDIN_EOF_ENV]: '1' },
     });
     // It ended while we held the pipe: its end is told by 'exit'.
     this.#process.stdin?.on('error', () => undefined);
