@@ -18,6 +18,20 @@ function lockStore(folder: string): Disposable {
   return { [Symbol.dispose]: () => db.close() };
 }
 
+/** A coordinator with a submit that its locked store refuses, and goes on refusing. */
+async function refusing(place: Awaited<ReturnType<typeof makeFolder>>) {
+  const { program, address } = await startCoordinator(['--store', place.store]);
+  const stubs = new Stubs(address);
+  const lock = lockStore(place.folder);
+  const answer = stubs.submit({ type: 'echo' }).catch((error: unknown) => FleetError.from(error));
+  await program.line(({ json: line }) => line?.['msg'] === 'store-refuses', 'word of the trouble');
+  const dispose = (): void => {
+    lock[Symbol.dispose]();
+    stubs[Symbol.dispose]();
+  };
+  return { program, answer, [Symbol.dispose]: dispose };
+}
+
 describe('a store that refuses for a while', () => {
   it('costs nothing: it is told, new tasks are refused, and what had been accepted goes on', async () => {
     await using place = await makeFolder();
@@ -48,11 +62,8 @@ describe('a store that refuses for a while', () => {
 
   it('does not hold up a stop, and who waits is told', async () => {
     await using place = await makeFolder();
-    const { program, address } = await startCoordinator(['--store', place.store]);
-    using stubs = new Stubs(address);
-    using _ = lockStore(place.folder);
-    const answer = stubs.submit({ type: 'echo' }).catch((error: unknown) => FleetError.from(error));
-    await program.line(({ json: line }) => line?.['msg'] === 'store-refuses', 'word of the trouble');
+    using trouble = await refusing(place);
+    const { program, answer } = trouble;
     program.kill('SIGTERM');
     expect(await program.exit(5_000)).toEqual({ code: 0, signal: null });
     expect(await answer).toMatchObject({ code: Code.UNAVAILABLE, reason: 'COORDINATOR_STOPPING' });
@@ -60,11 +71,8 @@ describe('a store that refuses for a while', () => {
 
   it('is left by a second signal at once, with a status and no abort', async () => {
     await using place = await makeFolder();
-    const { program, address } = await startCoordinator(['--store', place.store]);
-    using stubs = new Stubs(address);
-    using _ = lockStore(place.folder);
-    const answer = stubs.submit({ type: 'echo' }).catch((error: unknown) => FleetError.from(error));
-    await program.line(({ json: line }) => line?.['msg'] === 'store-refuses', 'word of the trouble');
+    using trouble = await refusing(place);
+    const { program, answer } = trouble;
     program.kill('SIGTERM');
     program.kill('SIGINT');
     const { code, signal } = await program.exit(5_000);

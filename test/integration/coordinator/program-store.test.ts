@@ -6,9 +6,9 @@ import { durationFromMs, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { DatabaseSync } from '@photostructure/sqlite';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TaskState } from '../../../proto/gen/remuda/v1/task_pb.js';
-import { endPrograms, startCoordinator, startProgram, type StartOptions } from '../../support/programs.js';
-import { json, parsed, Stubs } from '../../support/stubs.js';
-import { ended, RawWorker } from './support.js';
+import { endPrograms, startCoordinator } from '../../support/programs.js';
+import { json, parsed } from '../../support/stubs.js';
+import { ended, failed, RawWorker, startedWith } from './support.js';
 
 const GOOD_EXIT = { code: 0, signal: null };
 
@@ -24,18 +24,6 @@ afterEach(async () => {
 });
 
 const LOCAL = ['--listen', '127.0.0.1:0', '--http', '127.0.0.1:0'];
-
-/** Starts one that is expected to give up. */
-async function failed(args: readonly string[], options: StartOptions = {}) {
-  const program = startProgram('coordinator', args, options);
-  const { code } = await program.exit();
-  return { code, text: program.stderr, out: program.stdout };
-}
-
-async function startedWith(store: string) {
-  const started = await startCoordinator(['--store', store]);
-  return { ...started, stubs: new Stubs(started.address) };
-}
 
 describe('remuda-coordinator, the store', () => {
   it('refuses a file that is no database, and leaves it', async () => {

@@ -9,15 +9,9 @@ import { Client, credentials, status as Code } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TaskState } from '../../../proto/gen/remuda/v1/task_pb.js';
 import { TaskService } from '../../../proto/gen/remuda/v1/task_service_pb.js';
-import {
-  endPrograms,
-  startCoordinator,
-  startProgram,
-  type Program,
-  type StartOptions,
-} from '../../support/programs.js';
+import { endPrograms, startCoordinator, startProgram, type Program } from '../../support/programs.js';
 import { json, Stubs } from '../../support/stubs.js';
-import { ended, errorOf, RawWorker } from './support.js';
+import { ended, errorOf, failed, RawWorker, startedWith } from './support.js';
 
 /** What an orderly stop may take at most; the program ends itself with an error after that. */
 const STOP_MS = 5_000;
@@ -33,18 +27,6 @@ afterEach(async () => {
   await endPrograms();
   await rm(folder, { recursive: true });
 });
-
-/** Starts one that is expected to give up. */
-async function failed(args: readonly string[], options: StartOptions = {}) {
-  const program = startProgram('coordinator', args, options);
-  const { code } = await program.exit();
-  return { code, text: program.stderr, out: program.stdout };
-}
-
-async function startedWith(store: string) {
-  const started = await startCoordinator(['--store', store]);
-  return { ...started, stubs: new Stubs(started.address) };
-}
 
 function stopping(program: Program): Promise<unknown> {
   return program.line(({ json: line }) => line?.['msg'] === 'stopping', 'line that it stops');

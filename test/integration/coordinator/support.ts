@@ -15,8 +15,8 @@ import {
   type HelloSchema,
 } from '../../../proto/gen/remuda/v1/worker_service_pb.js';
 import { methodDefinition } from '../../../proto/service-definition.js';
-import { json, type Stubs } from '../../support/stubs.js';
-import { within } from '../../support/programs.js';
+import { startCoordinator, startProgram, within, type StartOptions } from '../../support/programs.js';
+import { json, Stubs } from '../../support/stubs.js';
 
 export type FrameInit = MessageInitShape<typeof ConnectRequestSchema>;
 export type HelloInit = Exclude<MessageInitShape<typeof HelloSchema>, { $typeName: string }>;
@@ -194,4 +194,17 @@ export class RawWorker implements Disposable {
     }
     this.#events.emit('change');
   }
+}
+
+/** Starts one that is expected to give up. */
+export async function failed(args: readonly string[], options: StartOptions = {}) {
+  const program = startProgram('coordinator', args, options);
+  const { code } = await program.exit();
+  return { code, text: program.stderr, out: program.stdout };
+}
+
+/** Starts one over this store. */
+export async function startedWith(store: string) {
+  const started = await startCoordinator(['--store', store]);
+  return { ...started, stubs: new Stubs(started.address) };
 }
