@@ -1,10 +1,10 @@
-import { Command, CommanderError } from 'commander';
+import { Command } from 'commander';
 import ms from 'ms';
 import { CORE_DEFAULTS } from './core/config.js';
 import { isLocal, parseListenAddress, type ListenAddress } from './listen-address.js';
 import { openStore } from './store/open-store.js';
 import { packageVersion } from '../proto/package-version.js';
-import { LOG_LEVELS, parseTimeMs, UsageExit } from '../proto/program-options.js';
+import { LOG_LEVELS, parseCommand, parseTimeMs, UsageExit } from '../proto/program-options.js';
 
 /** What a coordinator is told, checked, defaults filled in. */
 export interface CoordinatorConfig {
@@ -74,8 +74,8 @@ Example:
   remuda-coordinator --listen 127.0.0.1:7070 --store sqlite:/var/lib/remuda/remuda.db
 
 Signals: SIGTERM and SIGINT stop in good order, within 5 s; unfinished tasks stay in the store.
-Exit status: 0 stopped in good order, 1 the addresses or the store cannot be used, 2 wrong options, 70 a bug, 74 the store
-failed while running.`;
+Exit status: 0 stopped in good order, 1 the addresses or the store cannot be used, or a second signal or 5 s cut the stop short,
+2 wrong options, 70 a bug, 74 the store failed while running.`;
 
 /**
  * Reads the command line and the variables: option before variable before default.
@@ -187,10 +187,6 @@ function parseFlags(argv: readonly string[]): {
   faults: string[];
   insecureFlag: boolean;
 } {
-  let output = '';
-  const write = (text: string): void => {
-    output += text;
-  };
   const command = new Command('remuda-coordinator')
     .description('Queues tasks durably and hands them to the workers that dial in.')
     .version(packageVersion());
@@ -198,20 +194,8 @@ function parseFlags(argv: readonly string[]): {
     const shown = defaultValue === '' ? meaning : `${meaning} (default ${defaultValue})`;
     command.option(`--${flag} <${value}>`, shown);
   }
-  command
-    .option('--insecure', 'listen where other machines can reach it, without TLS')
-    .addHelpText('after', HELP)
-    // Unknown ones are told together with all other faults.
-    .allowUnknownOption()
-    .allowExcessArguments()
-    .exitOverride()
-    .configureOutput({ writeOut: write, writeErr: write });
-  try {
-    command.parse([...argv], { from: 'user' });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    throw new UsageExit(output.trimEnd(), error.exitCode === 0 ? 0 : 2);
-  }
+  command.option('--insecure', 'listen where other machines can reach it, without TLS').addHelpText('after', HELP);
+  parseCommand(command, argv);
   const given = command.opts<Record<string, string | boolean>>();
   const flags: Partial<Record<Flag, string>> = {};
   for (const flag of Object.keys(FLAGS) as Flag[]) {
