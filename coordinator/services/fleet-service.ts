@@ -40,7 +40,7 @@ export class FleetServiceImplementation {
 
   addToServer(server: Pick<Server, 'addService'>): void {
     const { onBug } = this.#options;
-    const handlers: GrpcHandlers<typeof FleetService> = {
+    const handlers: Partial<GrpcHandlers<typeof FleetService>> = {
       listWorkers: unary((request) => this.#listWorkers(request), onBug),
       getWorker: unary((request) => this.#getWorker(request), onBug),
       getFleetStats: unary(() => this.#getFleetStats(), onBug),

@@ -52,7 +52,7 @@ export class TaskServiceImplementation {
 
   addToServer(server: Pick<Server, 'addService'>): void {
     const { onBug } = this.#options;
-    const handlers: GrpcHandlers<typeof TaskService> = {
+    const handlers: Partial<GrpcHandlers<typeof TaskService>> = {
       submitTask: unary((request) => this.#submitTask(request), onBug),
       submitTasks: unary((request) => this.#submitTasks(request), onBug),
       runTask: unary((request, call) => this.#runTask(request, call), onBug),

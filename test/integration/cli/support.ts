@@ -60,7 +60,7 @@ export class CannedCoordinator {
     return coordinator;
   }
 
-  private taskService(answers: Partial<Answers>): GrpcHandlers<typeof TaskService> {
+  private taskService(answers: Partial<Answers>): Partial<GrpcHandlers<typeof TaskService>> {
     return {
       submitTask: (call, callback) => {
         this.submitted.push(call.request);
@@ -86,7 +86,7 @@ export class CannedCoordinator {
   }
 }
 
-function fleetService(answers: Partial<Answers>): GrpcHandlers<typeof FleetService> {
+function fleetService(answers: Partial<Answers>): Partial<GrpcHandlers<typeof FleetService>> {
   return {
     listWorkers: (call, callback) =>
       answer(callback, () => create(ListWorkersResponseSchema, answers.workers?.(call.request) ?? {})),

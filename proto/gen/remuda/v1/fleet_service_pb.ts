@@ -4,8 +4,8 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Heartbeat, TaskTypeOffer } from "./worker_service_pb.js";
 import { file_remuda_v1_worker_service } from "./worker_service_pb.js";
 import type { Message } from "@bufbuild/protobuf";
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file remuda/v1/fleet_service.proto.
  */
 export const file_remuda_v1_fleet_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch1yZW11ZGEvdjEvZmxlZXRfc2VydmljZS5wcm90bxIJcmVtdWRhLnYxIjsKEkxpc3RXb3JrZXJzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJSChNMaXN0V29ya2Vyc1Jlc3BvbnNlEiIKB3dvcmtlcnMYASADKAsyES5yZW11ZGEudjEuV29ya2VyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIlChBHZXRXb3JrZXJSZXF1ZXN0EhEKCXdvcmtlcl9pZBgBIAEoCSI2ChFHZXRXb3JrZXJSZXNwb25zZRIhCgZ3b3JrZXIYASABKAsyES5yZW11ZGEudjEuV29ya2VyIo8FCgZXb3JrZXISEQoJd29ya2VyX2lkGAEgASgJEhMKC2luY2FybmF0aW9uGAIgASgJEhYKDnNlc3Npb25fbnVtYmVyGAMgASgFEiUKBXN0YXRlGAQgASgOMhYucmVtdWRhLnYxLldvcmtlclN0YXRlEhUKDXN0YXRlX21lc3NhZ2UYBSABKAkSDwoHdmVyc2lvbhgGIAEoCRIMCgRob3N0GAcgASgJEgsKA3BpZBgIIAEoBRIsCgp0YXNrX3R5cGVzGAkgAygLMhgucmVtdWRhLnYxLlRhc2tUeXBlT2ZmZXISLQoGbGFiZWxzGAogAygLMh0ucmVtdWRhLnYxLldvcmtlci5MYWJlbHNFbnRyeRISCgpzbG90X2NvdW50GAsgASgFEhYKDnByZWZldGNoX2NvdW50GAwgASgFEhcKD3Nsb3RfdXNlZF9jb3VudBgNIAEoBRIqCghhdHRlbXB0cxgOIAMoCzIYLnJlbXVkYS52MS5Xb3JrZXJBdHRlbXB0EhoKEmF0dGVtcHRfZG9uZV9jb3VudBgPIAEoBRIwCgxjb25uZWN0X3RpbWUYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjMKD2xhc3RfZnJhbWVfdGltZRgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMgoObGVhc2VfZW5kX3RpbWUYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKCWhlYXJ0YmVhdBgTIAEoCzIULnJlbXVkYS52MS5IZWFydGJlYXQaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKYAQoNV29ya2VyQXR0ZW1wdBIPCgd0YXNrX2lkGAEgASgJEgwKBHR5cGUYAiABKAkSDwoHYXR0ZW1wdBgDIAEoBRImCgVzdGF0ZRgEIAEoDjIXLnJlbXVkYS52MS5BdHRlbXB0U3RhdGUSLwoLYXNzaWduX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIhYKFEdldEZsZWV0U3RhdHNSZXF1ZXN0IvYBChVHZXRGbGVldFN0YXRzUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIuCgpzdGFydF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIkCgV0YXNrcxgDIAEoCzIVLnJlbXVkYS52MS5UYXNrQ291bnRzEigKB3dvcmtlcnMYBCABKAsyFy5yZW11ZGEudjEuV29ya2VyQ291bnRzEiYKBnRvdGFscxgFIAEoCzIWLnJlbXVkYS52MS5GbGVldFRvdGFscxIkCgV0eXBlcxgGIAMoCzIVLnJlbXVkYS52MS5UeXBlQ291bnRzIlIKClRhc2tDb3VudHMSFwoPc2NoZWR1bGVkX2NvdW50GAEgASgFEhQKDHF1ZXVlZF9jb3VudBgCIAEoBRIVCg1ydW5uaW5nX2NvdW50GAMgASgFIlwKClR5cGVDb3VudHMSDAoEdHlwZRgBIAEoCRIkCgV0YXNrcxgCIAEoCzIVLnJlbXVkYS52MS5UYXNrQ291bnRzEhoKEnJlYWR5X3dvcmtlcl9jb3VudBgDIAEoBSKbAQoMV29ya2VyQ291bnRzEhMKC3JlYWR5X2NvdW50GAEgASgFEhUKDXN1c3BlY3RfY291bnQYAiABKAUSFgoOZHJhaW5pbmdfY291bnQYAyABKAUSGgoSZGlzY29ubmVjdGVkX2NvdW50GAQgASgFEhIKCnNsb3RfY291bnQYBSABKAUSFwoPc2xvdF91c2VkX2NvdW50GAYgASgFIrQCCgtGbGVldFRvdGFscxIXCg9zdWJtaXR0ZWRfY291bnQYASABKAMSFgoOYXNzaWduZWRfY291bnQYAiABKAMSFwoPc3VjY2VlZGVkX2NvdW50GAMgASgDEhcKD2NhbmNlbGxlZF9jb3VudBgEIAEoAxIVCg1leHBpcmVkX2NvdW50GAUgASgDEhsKE2RlYWRfbGV0dGVyZWRfY291bnQYBiABKAMSFQoNZmFpbHVyZV9jb3VudBgHIAEoAxITCgtjcmFzaF9jb3VudBgIIAEoAxIVCg1yZWxlYXNlX2NvdW50GAkgASgDEhkKEXdvcmtlcl9sb3N0X2NvdW50GAogASgDEhwKFHJlcG9ydF9yZWZ1c2VkX2NvdW50GAsgASgDEhIKCnJldXNlX3JhdGUYDCABKAEqlwEKC1dvcmtlclN0YXRlEhwKGFdPUktFUl9TVEFURV9VTlNQRUNJRklFRBAAEhYKEldPUktFUl9TVEFURV9SRUFEWRABEhgKFFdPUktFUl9TVEFURV9TVVNQRUNUEAISGQoVV09SS0VSX1NUQVRFX0RSQUlOSU5HEAMSHQoZV09SS0VSX1NUQVRFX0RJU0NPTk5FQ1RFRBAEKpYBCgxBdHRlbXB0U3RhdGUSHQoZQVRURU1QVF9TVEFURV9VTlNQRUNJRklFRBAAEhYKEkFUVEVNUFRfU1RBVEVfU0VOVBABEhYKEkFUVEVNUFRfU1RBVEVfSEVMRBACEhkKFUFUVEVNUFRfU1RBVEVfU1RBUlRFRBADEhwKGEFUVEVNUFRfU1RBVEVfQ0FOQ0VMTElORxAEMvgBCgxGbGVldFNlcnZpY2USTAoLTGlzdFdvcmtlcnMSHS5yZW11ZGEudjEuTGlzdFdvcmtlcnNSZXF1ZXN0Gh4ucmVtdWRhLnYxLkxpc3RXb3JrZXJzUmVzcG9uc2USRgoJR2V0V29ya2VyEhsucmVtdWRhLnYxLkdldFdvcmtlclJlcXVlc3QaHC5yZW11ZGEudjEuR2V0V29ya2VyUmVzcG9uc2USUgoNR2V0RmxlZXRTdGF0cxIfLnJlbXVkYS52MS5HZXRGbGVldFN0YXRzUmVxdWVzdBogLnJlbXVkYS52MS5HZXRGbGVldFN0YXRzUmVzcG9uc2VCUAoMaW8ucmVtdWRhLnYxUAFaMmdpdGh1Yi5jb20vcmVtdWRhL3JlbXVkYS9nZW4vZ28vcmVtdWRhL3YxO3JlbXVkYXYxqgIJUmVtdWRhLlYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_remuda_v1_worker_service]);
+  fileDesc("Ch1yZW11ZGEvdjEvZmxlZXRfc2VydmljZS5wcm90bxIJcmVtdWRhLnYxIjsKEkxpc3RXb3JrZXJzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJSChNMaXN0V29ya2Vyc1Jlc3BvbnNlEiIKB3dvcmtlcnMYASADKAsyES5yZW11ZGEudjEuV29ya2VyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIlChBHZXRXb3JrZXJSZXF1ZXN0EhEKCXdvcmtlcl9pZBgBIAEoCSI2ChFHZXRXb3JrZXJSZXNwb25zZRIhCgZ3b3JrZXIYASABKAsyES5yZW11ZGEudjEuV29ya2VyIo8FCgZXb3JrZXISEQoJd29ya2VyX2lkGAEgASgJEhMKC2luY2FybmF0aW9uGAIgASgJEhYKDnNlc3Npb25fbnVtYmVyGAMgASgFEiUKBXN0YXRlGAQgASgOMhYucmVtdWRhLnYxLldvcmtlclN0YXRlEhUKDXN0YXRlX21lc3NhZ2UYBSABKAkSDwoHdmVyc2lvbhgGIAEoCRIMCgRob3N0GAcgASgJEgsKA3BpZBgIIAEoBRIsCgp0YXNrX3R5cGVzGAkgAygLMhgucmVtdWRhLnYxLlRhc2tUeXBlT2ZmZXISLQoGbGFiZWxzGAogAygLMh0ucmVtdWRhLnYxLldvcmtlci5MYWJlbHNFbnRyeRISCgpzbG90X2NvdW50GAsgASgFEhYKDnByZWZldGNoX2NvdW50GAwgASgFEhcKD3Nsb3RfdXNlZF9jb3VudBgNIAEoBRIqCghhdHRlbXB0cxgOIAMoCzIYLnJlbXVkYS52MS5Xb3JrZXJBdHRlbXB0EhoKEmF0dGVtcHRfZG9uZV9jb3VudBgPIAEoBRIwCgxjb25uZWN0X3RpbWUYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjMKD2xhc3RfZnJhbWVfdGltZRgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMgoObGVhc2VfZW5kX3RpbWUYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKCWhlYXJ0YmVhdBgTIAEoCzIULnJlbXVkYS52MS5IZWFydGJlYXQaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKYAQoNV29ya2VyQXR0ZW1wdBIPCgd0YXNrX2lkGAEgASgJEgwKBHR5cGUYAiABKAkSDwoHYXR0ZW1wdBgDIAEoBRImCgVzdGF0ZRgEIAEoDjIXLnJlbXVkYS52MS5BdHRlbXB0U3RhdGUSLwoLYXNzaWduX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIl8KE0RyYWluV29ya2Vyc1JlcXVlc3QSFwoPd29ya2VyX3BhdHRlcm5zGAEgAygJEi8KDHdhaXRfdGltZW91dBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJyChREcmFpbldvcmtlcnNSZXNwb25zZRIpCgd3b3JrZXJzGAEgAygLMhgucmVtdWRhLnYxLkRyYWluZWRXb3JrZXISFAoMd29ya2VyX2NvdW50GAIgASgFEhkKEWJ1c3lfd29ya2VyX2NvdW50GAMgASgFIjkKDURyYWluZWRXb3JrZXISEQoJd29ya2VyX2lkGAEgASgJEhUKDWF0dGVtcHRfY291bnQYAiABKAUiLwoUUmVzdW1lV29ya2Vyc1JlcXVlc3QSFwoPd29ya2VyX3BhdHRlcm5zGAEgAygJIlsKFVJlc3VtZVdvcmtlcnNSZXNwb25zZRIkCgZkcmFpbnMYASADKAsyFC5yZW11ZGEudjEuSGVsZERyYWluEhwKFHJlc3VtZWRfd29ya2VyX2NvdW50GAIgASgFIlQKCUhlbGREcmFpbhIWCg53b3JrZXJfcGF0dGVybhgBIAEoCRIvCgtjcmVhdGVfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiOgoRTGlzdFF1ZXVlc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiTwoSTGlzdFF1ZXVlc1Jlc3BvbnNlEiAKBnF1ZXVlcxgBIAMoCzIQLnJlbXVkYS52MS5RdWV1ZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiuwEKBVF1ZXVlEgwKBHR5cGUYASABKAkSJAoFdGFza3MYAiABKAsyFS5yZW11ZGEudjEuVGFza0NvdW50cxI1ChFvbGRlc3RfcmVhZHlfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGgoScmVhZHlfd29ya2VyX2NvdW50GAQgASgFEhIKCnNsb3RfY291bnQYBSABKAUSFwoPc2xvdF9mcmVlX2NvdW50GAYgASgFIhYKFEdldEZsZWV0U3RhdHNSZXF1ZXN0IsMCChVHZXRGbGVldFN0YXRzUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIuCgpzdGFydF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIkCgV0YXNrcxgDIAEoCzIVLnJlbXVkYS52MS5UYXNrQ291bnRzEigKB3dvcmtlcnMYBCABKAsyFy5yZW11ZGEudjEuV29ya2VyQ291bnRzEiYKBnRvdGFscxgFIAEoCzIWLnJlbXVkYS52MS5GbGVldFRvdGFscxIkCgV0eXBlcxgGIAMoCzIVLnJlbXVkYS52MS5UeXBlQ291bnRzEiUKBXN0b3JlGAcgASgLMhYucmVtdWRhLnYxLlN0b3JlQ291bnRzEiQKBmRyYWlucxgIIAMoCzIULnJlbXVkYS52MS5IZWxkRHJhaW4iZgoLU3RvcmVDb3VudHMSEwoLZW5kZWRfY291bnQYASABKAMSGQoRZGVhZF9sZXR0ZXJfY291bnQYAiABKAMSEgoKdXNlZF9ieXRlcxgDIAEoAxITCgtsaW1pdF9ieXRlcxgEIAEoAyJSCgpUYXNrQ291bnRzEhcKD3NjaGVkdWxlZF9jb3VudBgBIAEoBRIUCgxxdWV1ZWRfY291bnQYAiABKAUSFQoNcnVubmluZ19jb3VudBgDIAEoBSJcCgpUeXBlQ291bnRzEgwKBHR5cGUYASABKAkSJAoFdGFza3MYAiABKAsyFS5yZW11ZGEudjEuVGFza0NvdW50cxIaChJyZWFkeV93b3JrZXJfY291bnQYAyABKAUimwEKDFdvcmtlckNvdW50cxITCgtyZWFkeV9jb3VudBgBIAEoBRIVCg1zdXNwZWN0X2NvdW50GAIgASgFEhYKDmRyYWluaW5nX2NvdW50GAMgASgFEhoKEmRpc2Nvbm5lY3RlZF9jb3VudBgEIAEoBRISCgpzbG90X2NvdW50GAUgASgFEhcKD3Nsb3RfdXNlZF9jb3VudBgGIAEoBSK0AgoLRmxlZXRUb3RhbHMSFwoPc3VibWl0dGVkX2NvdW50GAEgASgDEhYKDmFzc2lnbmVkX2NvdW50GAIgASgDEhcKD3N1Y2NlZWRlZF9jb3VudBgDIAEoAxIXCg9jYW5jZWxsZWRfY291bnQYBCABKAMSFQoNZXhwaXJlZF9jb3VudBgFIAEoAxIbChNkZWFkX2xldHRlcmVkX2NvdW50GAYgASgDEhUKDWZhaWx1cmVfY291bnQYByABKAMSEwoLY3Jhc2hfY291bnQYCCABKAMSFQoNcmVsZWFzZV9jb3VudBgJIAEoAxIZChF3b3JrZXJfbG9zdF9jb3VudBgKIAEoAxIcChRyZXBvcnRfcmVmdXNlZF9jb3VudBgLIAEoAxISCgpyZXVzZV9yYXRlGAwgASgBKpcBCgtXb3JrZXJTdGF0ZRIcChhXT1JLRVJfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJXT1JLRVJfU1RBVEVfUkVBRFkQARIYChRXT1JLRVJfU1RBVEVfU1VTUEVDVBACEhkKFVdPUktFUl9TVEFURV9EUkFJTklORxADEh0KGVdPUktFUl9TVEFURV9ESVNDT05ORUNURUQQBCqWAQoMQXR0ZW1wdFN0YXRlEh0KGUFUVEVNUFRfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJBVFRFTVBUX1NUQVRFX1NFTlQQARIWChJBVFRFTVBUX1NUQVRFX0hFTEQQAhIZChVBVFRFTVBUX1NUQVRFX1NUQVJURUQQAxIcChhBVFRFTVBUX1NUQVRFX0NBTkNFTExJTkcQBDLoAwoMRmxlZXRTZXJ2aWNlEkwKC0xpc3RXb3JrZXJzEh0ucmVtdWRhLnYxLkxpc3RXb3JrZXJzUmVxdWVzdBoeLnJlbXVkYS52MS5MaXN0V29ya2Vyc1Jlc3BvbnNlEkYKCUdldFdvcmtlchIbLnJlbXVkYS52MS5HZXRXb3JrZXJSZXF1ZXN0GhwucmVtdWRhLnYxLkdldFdvcmtlclJlc3BvbnNlEk8KDERyYWluV29ya2VycxIeLnJlbXVkYS52MS5EcmFpbldvcmtlcnNSZXF1ZXN0Gh8ucmVtdWRhLnYxLkRyYWluV29ya2Vyc1Jlc3BvbnNlElIKDVJlc3VtZVdvcmtlcnMSHy5yZW11ZGEudjEuUmVzdW1lV29ya2Vyc1JlcXVlc3QaIC5yZW11ZGEudjEuUmVzdW1lV29ya2Vyc1Jlc3BvbnNlEkkKCkxpc3RRdWV1ZXMSHC5yZW11ZGEudjEuTGlzdFF1ZXVlc1JlcXVlc3QaHS5yZW11ZGEudjEuTGlzdFF1ZXVlc1Jlc3BvbnNlElIKDUdldEZsZWV0U3RhdHMSHy5yZW11ZGEudjEuR2V0RmxlZXRTdGF0c1JlcXVlc3QaIC5yZW11ZGEudjEuR2V0RmxlZXRTdGF0c1Jlc3BvbnNlQlAKDGlvLnJlbXVkYS52MVABWjJnaXRodWIuY29tL3JlbXVkYS9yZW11ZGEvZ2VuL2dvL3JlbXVkYS92MTtyZW11ZGF2MaoCCVJlbXVkYS5WMWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_remuda_v1_worker_service]);
 
 /**
  * ListWorkersRequest asks for one page.
@@ -311,6 +311,287 @@ export const WorkerAttemptSchema: GenMessage<WorkerAttempt> = /*@__PURE__*/
   messageDesc(file_remuda_v1_fleet_service, 5);
 
 /**
+ * DrainWorkersRequest says who is to get nothing new.
+ *
+ * @generated from message remuda.v1.DrainWorkersRequest
+ */
+export type DrainWorkersRequest = Message<"remuda.v1.DrainWorkersRequest"> & {
+  /**
+   * 1 to 100 worker_ids, or patterns of them, in which `*` stands for any characters: `host-1/*`.
+   *
+   * @generated from field: repeated string worker_patterns = 1;
+   */
+  workerPatterns: string[];
+
+  /**
+   * How long to wait until the workers that fit are idle, 0 to 1 h. Default 0: the answer comes at once. Cut the call and the
+   * drain stays.
+   *
+   * @generated from field: google.protobuf.Duration wait_timeout = 2;
+   */
+  waitTimeout?: Duration | undefined;
+};
+
+/**
+ * Describes the message remuda.v1.DrainWorkersRequest.
+ * Use `create(DrainWorkersRequestSchema)` to create a new message.
+ */
+export const DrainWorkersRequestSchema: GenMessage<DrainWorkersRequest> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_fleet_service, 6);
+
+/**
+ * DrainWorkersResponse shows the workers that fit now.
+ *
+ * @generated from message remuda.v1.DrainWorkersResponse
+ */
+export type DrainWorkersResponse = Message<"remuda.v1.DrainWorkersResponse"> & {
+  /**
+   * Connected, or with a lease that has not ended, by worker_id; the first 1,000.
+   *
+   * @generated from field: repeated remuda.v1.DrainedWorker workers = 1;
+   */
+  workers: DrainedWorker[];
+
+  /**
+   * How many fit.
+   *
+   * @generated from field: int32 worker_count = 2;
+   */
+  workerCount: number;
+
+  /**
+   * How many of them still hold attempts; 0: all are idle, and may be stopped.
+   *
+   * @generated from field: int32 busy_worker_count = 3;
+   */
+  busyWorkerCount: number;
+};
+
+/**
+ * Describes the message remuda.v1.DrainWorkersResponse.
+ * Use `create(DrainWorkersResponseSchema)` to create a new message.
+ */
+export const DrainWorkersResponseSchema: GenMessage<DrainWorkersResponse> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_fleet_service, 7);
+
+/**
+ * DrainedWorker is a worker that gets nothing new.
+ *
+ * @generated from message remuda.v1.DrainedWorker
+ */
+export type DrainedWorker = Message<"remuda.v1.DrainedWorker"> & {
+  /**
+   * Its id.
+   *
+   * @generated from field: string worker_id = 1;
+   */
+  workerId: string;
+
+  /**
+   * How many attempts it still holds; 0: it is idle.
+   *
+   * @generated from field: int32 attempt_count = 2;
+   */
+  attemptCount: number;
+};
+
+/**
+ * Describes the message remuda.v1.DrainedWorker.
+ * Use `create(DrainedWorkerSchema)` to create a new message.
+ */
+export const DrainedWorkerSchema: GenMessage<DrainedWorker> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_fleet_service, 8);
+
+/**
+ * ResumeWorkersRequest says which drains to give up.
+ *
+ * @generated from message remuda.v1.ResumeWorkersRequest
+ */
+export type ResumeWorkersRequest = Message<"remuda.v1.ResumeWorkersRequest"> & {
+  /**
+   * 1 to 100 patterns as they were given to DrainWorkers, or patterns of these patterns: `*` gives up all.
+   *
+   * @generated from field: repeated string worker_patterns = 1;
+   */
+  workerPatterns: string[];
+};
+
+/**
+ * Describes the message remuda.v1.ResumeWorkersRequest.
+ * Use `create(ResumeWorkersRequestSchema)` to create a new message.
+ */
+export const ResumeWorkersRequestSchema: GenMessage<ResumeWorkersRequest> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_fleet_service, 9);
+
+/**
+ * ResumeWorkersResponse shows what was given up.
+ *
+ * @generated from message remuda.v1.ResumeWorkersResponse
+ */
+export type ResumeWorkersResponse = Message<"remuda.v1.ResumeWorkersResponse"> & {
+  /**
+   * The drains that were given up.
+   *
+   * @generated from field: repeated remuda.v1.HeldDrain drains = 1;
+   */
+  drains: HeldDrain[];
+
+  /**
+   * How many workers, of those here now, may get work again.
+   *
+   * @generated from field: int32 resumed_worker_count = 2;
+   */
+  resumedWorkerCount: number;
+};
+
+/**
+ * Describes the message remuda.v1.ResumeWorkersResponse.
+ * Use `create(ResumeWorkersResponseSchema)` to create a new message.
+ */
+export const ResumeWorkersResponseSchema: GenMessage<ResumeWorkersResponse> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_fleet_service, 10);
+
+/**
+ * HeldDrain is a drain that the coordinator holds.
+ *
+ * @generated from message remuda.v1.HeldDrain
+ */
+export type HeldDrain = Message<"remuda.v1.HeldDrain"> & {
+  /**
+   * Whom it fits.
+   *
+   * @generated from field: string worker_pattern = 1;
+   */
+  workerPattern: string;
+
+  /**
+   * Since when. Coordinator's clock.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 2;
+   */
+  createTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message remuda.v1.HeldDrain.
+ * Use `create(HeldDrainSchema)` to create a new message.
+ */
+export const HeldDrainSchema: GenMessage<HeldDrain> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_fleet_service, 11);
+
+/**
+ * ListQueuesRequest asks for one page.
+ *
+ * @generated from message remuda.v1.ListQueuesRequest
+ */
+export type ListQueuesRequest = Message<"remuda.v1.ListQueuesRequest"> & {
+  /**
+   * How many at most. Default 100; above 1,000 means 1,000.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * next_page_token of the page before; empty for the first.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message remuda.v1.ListQueuesRequest.
+ * Use `create(ListQueuesRequestSchema)` to create a new message.
+ */
+export const ListQueuesRequestSchema: GenMessage<ListQueuesRequest> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_fleet_service, 12);
+
+/**
+ * ListQueuesResponse is one page.
+ *
+ * @generated from message remuda.v1.ListQueuesResponse
+ */
+export type ListQueuesResponse = Message<"remuda.v1.ListQueuesResponse"> & {
+  /**
+   * Queues by type.
+   *
+   * @generated from field: repeated remuda.v1.Queue queues = 1;
+   */
+  queues: Queue[];
+
+  /**
+   * For the next page; empty on the last.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message remuda.v1.ListQueuesResponse.
+ * Use `create(ListQueuesResponseSchema)` to create a new message.
+ */
+export const ListQueuesResponseSchema: GenMessage<ListQueuesResponse> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_fleet_service, 13);
+
+/**
+ * Queue is the tasks of one type that have not ended, and who could run them. Output only.
+ *
+ * @generated from message remuda.v1.Queue
+ */
+export type Queue = Message<"remuda.v1.Queue"> & {
+  /**
+   * The type.
+   *
+   * @generated from field: string type = 1;
+   */
+  type: string;
+
+  /**
+   * Its tasks.
+   *
+   * @generated from field: remuda.v1.TaskCounts tasks = 2;
+   */
+  tasks?: TaskCounts | undefined;
+
+  /**
+   * Since when the task that waits longest has been QUEUED. Unset when none is. Coordinator's clock.
+   *
+   * @generated from field: google.protobuf.Timestamp oldest_ready_time = 3;
+   */
+  oldestReadyTime?: Timestamp | undefined;
+
+  /**
+   * Workers that handle it and take work.
+   *
+   * @generated from field: int32 ready_worker_count = 4;
+   */
+  readyWorkerCount: number;
+
+  /**
+   * How many attempts of this type these workers could run at once, if they ran nothing else.
+   *
+   * @generated from field: int32 slot_count = 5;
+   */
+  slotCount: number;
+
+  /**
+   * How many could be started now.
+   *
+   * @generated from field: int32 slot_free_count = 6;
+   */
+  slotFreeCount: number;
+};
+
+/**
+ * Describes the message remuda.v1.Queue.
+ * Use `create(QueueSchema)` to create a new message.
+ */
+export const QueueSchema: GenMessage<Queue> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_fleet_service, 14);
+
+/**
  * GetFleetStatsRequest asks for the counts.
  *
  * @generated from message remuda.v1.GetFleetStatsRequest
@@ -323,7 +604,7 @@ export type GetFleetStatsRequest = Message<"remuda.v1.GetFleetStatsRequest"> & {
  * Use `create(GetFleetStatsRequestSchema)` to create a new message.
  */
 export const GetFleetStatsRequestSchema: GenMessage<GetFleetStatsRequest> = /*@__PURE__*/
-  messageDesc(file_remuda_v1_fleet_service, 6);
+  messageDesc(file_remuda_v1_fleet_service, 15);
 
 /**
  * GetFleetStatsResponse counts what is there now and what has happened since the coordinator started.
@@ -372,6 +653,20 @@ export type GetFleetStatsResponse = Message<"remuda.v1.GetFleetStatsResponse"> &
    * @generated from field: repeated remuda.v1.TypeCounts types = 6;
    */
   types: TypeCounts[];
+
+  /**
+   * What the store keeps, now.
+   *
+   * @generated from field: remuda.v1.StoreCounts store = 7;
+   */
+  store?: StoreCounts | undefined;
+
+  /**
+   * Drains that are held, by pattern; the first 100.
+   *
+   * @generated from field: repeated remuda.v1.HeldDrain drains = 8;
+   */
+  drains: HeldDrain[];
 };
 
 /**
@@ -379,7 +674,49 @@ export type GetFleetStatsResponse = Message<"remuda.v1.GetFleetStatsResponse"> &
  * Use `create(GetFleetStatsResponseSchema)` to create a new message.
  */
 export const GetFleetStatsResponseSchema: GenMessage<GetFleetStatsResponse> = /*@__PURE__*/
-  messageDesc(file_remuda_v1_fleet_service, 7);
+  messageDesc(file_remuda_v1_fleet_service, 16);
+
+/**
+ * StoreCounts is what the store keeps. Tasks that have ended are kept for a while: see `--help` of the coordinator.
+ *
+ * @generated from message remuda.v1.StoreCounts
+ */
+export type StoreCounts = Message<"remuda.v1.StoreCounts"> & {
+  /**
+   * Tasks that have ended, dead letters included.
+   *
+   * @generated from field: int64 ended_count = 1;
+   */
+  endedCount: bigint;
+
+  /**
+   * Dead letters, which wait for a person.
+   *
+   * @generated from field: int64 dead_letter_count = 2;
+   */
+  deadLetterCount: bigint;
+
+  /**
+   * What all tasks take.
+   *
+   * @generated from field: int64 used_bytes = 3;
+   */
+  usedBytes: bigint;
+
+  /**
+   * The bound, at which submits are refused.
+   *
+   * @generated from field: int64 limit_bytes = 4;
+   */
+  limitBytes: bigint;
+};
+
+/**
+ * Describes the message remuda.v1.StoreCounts.
+ * Use `create(StoreCountsSchema)` to create a new message.
+ */
+export const StoreCountsSchema: GenMessage<StoreCounts> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_fleet_service, 17);
 
 /**
  * TaskCounts counts tasks that have not ended.
@@ -414,7 +751,7 @@ export type TaskCounts = Message<"remuda.v1.TaskCounts"> & {
  * Use `create(TaskCountsSchema)` to create a new message.
  */
 export const TaskCountsSchema: GenMessage<TaskCounts> = /*@__PURE__*/
-  messageDesc(file_remuda_v1_fleet_service, 8);
+  messageDesc(file_remuda_v1_fleet_service, 18);
 
 /**
  * TypeCounts counts the tasks of one type.
@@ -449,7 +786,7 @@ export type TypeCounts = Message<"remuda.v1.TypeCounts"> & {
  * Use `create(TypeCountsSchema)` to create a new message.
  */
 export const TypeCountsSchema: GenMessage<TypeCounts> = /*@__PURE__*/
-  messageDesc(file_remuda_v1_fleet_service, 9);
+  messageDesc(file_remuda_v1_fleet_service, 19);
 
 /**
  * WorkerCounts counts workers and their slots.
@@ -472,7 +809,7 @@ export type WorkerCounts = Message<"remuda.v1.WorkerCounts"> & {
   suspectCount: number;
 
   /**
-   * Finishing what runs.
+   * Finishing what runs, or kept from work by an operator.
    *
    * @generated from field: int32 draining_count = 3;
    */
@@ -505,7 +842,7 @@ export type WorkerCounts = Message<"remuda.v1.WorkerCounts"> & {
  * Use `create(WorkerCountsSchema)` to create a new message.
  */
 export const WorkerCountsSchema: GenMessage<WorkerCounts> = /*@__PURE__*/
-  messageDesc(file_remuda_v1_fleet_service, 10);
+  messageDesc(file_remuda_v1_fleet_service, 20);
 
 /**
  * FleetTotals counts events since the coordinator started.
@@ -603,7 +940,7 @@ export type FleetTotals = Message<"remuda.v1.FleetTotals"> & {
  * Use `create(FleetTotalsSchema)` to create a new message.
  */
 export const FleetTotalsSchema: GenMessage<FleetTotals> = /*@__PURE__*/
-  messageDesc(file_remuda_v1_fleet_service, 11);
+  messageDesc(file_remuda_v1_fleet_service, 21);
 
 /**
  * WorkerState is how a worker is. Treat an unknown value as not ready.
@@ -634,7 +971,7 @@ export enum WorkerState {
   SUSPECT = 2,
 
   /**
-   * It finishes what runs and leaves.
+   * It finishes what runs and gets nothing new: it leaves, or an operator has drained it.
    *
    * @generated from enum value: WORKER_STATE_DRAINING = 3;
    */
@@ -703,7 +1040,7 @@ export const AttemptStateSchema: GenEnum<AttemptState> = /*@__PURE__*/
   enumDesc(file_remuda_v1_fleet_service, 1);
 
 /**
- * FleetService shows the fleet to operators.
+ * FleetService shows the fleet to operators, and lets them take workers out of work.
  *
  * @generated from service remuda.v1.FleetService
  */
@@ -731,6 +1068,47 @@ export const FleetService: GenService<{
     methodKind: "unary";
     input: typeof GetWorkerRequestSchema;
     output: typeof GetWorkerResponseSchema;
+  },
+  /**
+   * DrainWorkers takes workers out of work: from now on they get nothing new, and what they run goes on. They stay connected
+   * until they are stopped or resumed. The drain is held by the coordinator, in its store: it outlives reconnects and restarts
+   * of the workers and of the coordinator itself, and also holds for workers that come later.
+   *
+   * Errors: INVALID_ARGUMENT / INVALID_WORKER_ID for a pattern that no worker_id could match, for none or more than 100, or
+   * for a wait_timeout out of range; RESOURCE_EXHAUSTED / TOO_MANY_DRAINS beyond 1,000 held patterns; UNAVAILABLE /
+   * STORE_UNAVAILABLE or COORDINATOR_STOPPING.
+   *
+   * @generated from rpc remuda.v1.FleetService.DrainWorkers
+   */
+  drainWorkers: {
+    methodKind: "unary";
+    input: typeof DrainWorkersRequestSchema;
+    output: typeof DrainWorkersResponseSchema;
+  },
+  /**
+   * ResumeWorkers gives up drains, so that their workers get work again.
+   *
+   * Errors: INVALID_ARGUMENT / INVALID_WORKER_ID as DrainWorkers; NOT_FOUND / DRAIN_NOT_FOUND when a pattern fits no drain
+   * that is held: nothing is given up then (metadata `held`: those that are, at most 16).
+   *
+   * @generated from rpc remuda.v1.FleetService.ResumeWorkers
+   */
+  resumeWorkers: {
+    methodKind: "unary";
+    input: typeof ResumeWorkersRequestSchema;
+    output: typeof ResumeWorkersResponseSchema;
+  },
+  /**
+   * ListQueues lists the task types that have tasks or workers, by type.
+   *
+   * Errors: INVALID_ARGUMENT / INVALID_PAGE, as ListWorkers.
+   *
+   * @generated from rpc remuda.v1.FleetService.ListQueues
+   */
+  listQueues: {
+    methodKind: "unary";
+    input: typeof ListQueuesRequestSchema;
+    output: typeof ListQueuesResponseSchema;
   },
   /**
    * GetFleetStats counts tasks, workers and slots.

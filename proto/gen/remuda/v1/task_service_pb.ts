@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file remuda/v1/task_service.proto.
  */
 export const file_remuda_v1_task_service: GenFile = /*@__PURE__*/
-  fileDesc("ChxyZW11ZGEvdjEvdGFza19zZXJ2aWNlLnByb3RvEglyZW11ZGEudjEigAEKEVN1Ym1pdFRhc2tSZXF1ZXN0Eg8KB3Rhc2tfaWQYASABKAkSDAoEdHlwZRgCIAEoCRIjCgdwYXlsb2FkGAMgASgLMhIucmVtdWRhLnYxLlBheWxvYWQSJwoHb3B0aW9ucxgEIAEoCzIWLnJlbXVkYS52MS5UYXNrT3B0aW9ucyKRAQoSU3VibWl0VGFza1Jlc3BvbnNlEg8KB3Rhc2tfaWQYASABKAkSIwoFc3RhdGUYAiABKA4yFC5yZW11ZGEudjEuVGFza1N0YXRlEhcKD2FscmVhZHlfZXhpc3RlZBgDIAEoCBIcChRjYXBhYmxlX3dvcmtlcl9jb3VudBgEIAEoBRIOCgZub3RpY2UYBSABKAkiQQoSU3VibWl0VGFza3NSZXF1ZXN0EisKBXRhc2tzGAEgAygLMhwucmVtdWRhLnYxLlN1Ym1pdFRhc2tSZXF1ZXN0IkQKE1N1Ym1pdFRhc2tzUmVzcG9uc2USLQoHcmVzdWx0cxgBIAMoCzIcLnJlbXVkYS52MS5TdWJtaXRUYXNrc1Jlc3VsdCJ2ChFTdWJtaXRUYXNrc1Jlc3VsdBIyCglzdWJtaXR0ZWQYASABKAsyHS5yZW11ZGEudjEuU3VibWl0VGFza1Jlc3BvbnNlSAASIwoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQggKBnJlc3VsdCKUAQoOUnVuVGFza1JlcXVlc3QSKgoEdGFzaxgBIAEoCzIcLnJlbXVkYS52MS5TdWJtaXRUYXNrUmVxdWVzdBIoCgpvbl9hYmFuZG9uGAIgASgOMhQucmVtdWRhLnYxLk9uQWJhbmRvbhIsCgxwYXlsb2FkX3ZpZXcYAyABKA4yFi5yZW11ZGEudjEuUGF5bG9hZFZpZXciMAoPUnVuVGFza1Jlc3BvbnNlEh0KBHRhc2sYASABKAsyDy5yZW11ZGEudjEuVGFzayJPCg5HZXRUYXNrUmVxdWVzdBIPCgd0YXNrX2lkGAEgASgJEiwKDHBheWxvYWRfdmlldxgCIAEoDjIWLnJlbXVkYS52MS5QYXlsb2FkVmlldyIwCg9HZXRUYXNrUmVzcG9uc2USHQoEdGFzaxgBIAEoCzIPLnJlbXVkYS52MS5UYXNrKlMKCU9uQWJhbmRvbhIaChZPTl9BQkFORE9OX1VOU1BFQ0lGSUVEEAASFQoRT05fQUJBTkRPTl9DQU5DRUwQARITCg9PTl9BQkFORE9OX0tFRVAQAjKqAgoLVGFza1NlcnZpY2USSQoKU3VibWl0VGFzaxIcLnJlbXVkYS52MS5TdWJtaXRUYXNrUmVxdWVzdBodLnJlbXVkYS52MS5TdWJtaXRUYXNrUmVzcG9uc2USTAoLU3VibWl0VGFza3MSHS5yZW11ZGEudjEuU3VibWl0VGFza3NSZXF1ZXN0Gh4ucmVtdWRhLnYxLlN1Ym1pdFRhc2tzUmVzcG9uc2USQAoHUnVuVGFzaxIZLnJlbXVkYS52MS5SdW5UYXNrUmVxdWVzdBoaLnJlbXVkYS52MS5SdW5UYXNrUmVzcG9uc2USQAoHR2V0VGFzaxIZLnJlbXVkYS52MS5HZXRUYXNrUmVxdWVzdBoaLnJlbXVkYS52MS5HZXRUYXNrUmVzcG9uc2VCUAoMaW8ucmVtdWRhLnYxUAFaMmdpdGh1Yi5jb20vcmVtdWRhL3JlbXVkYS9nZW4vZ28vcmVtdWRhL3YxO3JlbXVkYXYxqgIJUmVtdWRhLlYxYgZwcm90bzM", [file_google_rpc_status, file_remuda_v1_payload, file_remuda_v1_task]);
+  fileDesc("ChxyZW11ZGEvdjEvdGFza19zZXJ2aWNlLnByb3RvEglyZW11ZGEudjEigAEKEVN1Ym1pdFRhc2tSZXF1ZXN0Eg8KB3Rhc2tfaWQYASABKAkSDAoEdHlwZRgCIAEoCRIjCgdwYXlsb2FkGAMgASgLMhIucmVtdWRhLnYxLlBheWxvYWQSJwoHb3B0aW9ucxgEIAEoCzIWLnJlbXVkYS52MS5UYXNrT3B0aW9ucyKRAQoSU3VibWl0VGFza1Jlc3BvbnNlEg8KB3Rhc2tfaWQYASABKAkSIwoFc3RhdGUYAiABKA4yFC5yZW11ZGEudjEuVGFza1N0YXRlEhcKD2FscmVhZHlfZXhpc3RlZBgDIAEoCBIcChRjYXBhYmxlX3dvcmtlcl9jb3VudBgEIAEoBRIOCgZub3RpY2UYBSABKAkiQQoSU3VibWl0VGFza3NSZXF1ZXN0EisKBXRhc2tzGAEgAygLMhwucmVtdWRhLnYxLlN1Ym1pdFRhc2tSZXF1ZXN0IkQKE1N1Ym1pdFRhc2tzUmVzcG9uc2USLQoHcmVzdWx0cxgBIAMoCzIcLnJlbXVkYS52MS5TdWJtaXRUYXNrc1Jlc3VsdCJ2ChFTdWJtaXRUYXNrc1Jlc3VsdBIyCglzdWJtaXR0ZWQYASABKAsyHS5yZW11ZGEudjEuU3VibWl0VGFza1Jlc3BvbnNlSAASIwoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQggKBnJlc3VsdCKUAQoOUnVuVGFza1JlcXVlc3QSKgoEdGFzaxgBIAEoCzIcLnJlbXVkYS52MS5TdWJtaXRUYXNrUmVxdWVzdBIoCgpvbl9hYmFuZG9uGAIgASgOMhQucmVtdWRhLnYxLk9uQWJhbmRvbhIsCgxwYXlsb2FkX3ZpZXcYAyABKA4yFi5yZW11ZGEudjEuUGF5bG9hZFZpZXciMAoPUnVuVGFza1Jlc3BvbnNlEh0KBHRhc2sYASABKAsyDy5yZW11ZGEudjEuVGFzayJPCg5HZXRUYXNrUmVxdWVzdBIPCgd0YXNrX2lkGAEgASgJEiwKDHBheWxvYWRfdmlldxgCIAEoDjIWLnJlbXVkYS52MS5QYXlsb2FkVmlldyIwCg9HZXRUYXNrUmVzcG9uc2USHQoEdGFzaxgBIAEoCzIPLnJlbXVkYS52MS5UYXNrIngKFU9wZW5UYXNrU3RyZWFtUmVxdWVzdBIoCgdzdWJtaXRzGAEgAygLMhcucmVtdWRhLnYxLlN0cmVhbVN1Ym1pdBIOCgZhd2FpdHMYAiADKAkSEAoIZGV0YWNoZXMYAyADKAkSEwoLcmVzdWx0X2Fja3MYBCADKAkiSQoMU3RyZWFtU3VibWl0EioKBHRhc2sYASABKAsyHC5yZW11ZGEudjEuU3VibWl0VGFza1JlcXVlc3QSDQoFYXdhaXQYAiABKAgicwoWT3BlblRhc2tTdHJlYW1SZXNwb25zZRIvCgtzdWJtaXRfYWNrcxgBIAMoCzIaLnJlbXVkYS52MS5TdHJlYW1TdWJtaXRBY2sSKAoHcmVzdWx0cxgCIAMoCzIXLnJlbXVkYS52MS5TdHJlYW1SZXN1bHQisQEKD1N0cmVhbVN1Ym1pdEFjaxIPCgd0YXNrX2lkGAEgASgJEiMKBXN0YXRlGAIgASgOMhQucmVtdWRhLnYxLlRhc2tTdGF0ZRIXCg9hbHJlYWR5X2V4aXN0ZWQYAyABKAgSHAoUY2FwYWJsZV93b3JrZXJfY291bnQYBCABKAUSDgoGbm90aWNlGAUgASgJEiEKBWVycm9yGAYgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXMiqgEKDFN0cmVhbVJlc3VsdBIPCgd0YXNrX2lkGAEgASgJEiMKBXN0YXRlGAIgASgOMhQucmVtdWRhLnYxLlRhc2tTdGF0ZRIiCgZyZXN1bHQYAyABKAsyEi5yZW11ZGEudjEuUGF5bG9hZBIdCgR0YXNrGAQgASgLMg8ucmVtdWRhLnYxLlRhc2sSIQoFZXJyb3IYBSABKAsyEi5nb29nbGUucnBjLlN0YXR1cyKbAQoQTGlzdFRhc2tzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIkCgZzdGF0ZXMYAyADKA4yFC5yZW11ZGEudjEuVGFza1N0YXRlEgwKBHR5cGUYBCABKAkSLAoMcGF5bG9hZF92aWV3GAUgASgOMhYucmVtdWRhLnYxLlBheWxvYWRWaWV3IkwKEUxpc3RUYXNrc1Jlc3BvbnNlEh4KBXRhc2tzGAEgAygLMg8ucmVtdWRhLnYxLlRhc2sSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImcKEFdhdGNoVGFza1JlcXVlc3QSDwoHdGFza19pZBgBIAEoCRIsCgxwYXlsb2FkX3ZpZXcYAiABKA4yFi5yZW11ZGEudjEuUGF5bG9hZFZpZXcSFAoMcmVzdW1lX3Rva2VuGAMgASgJIkgKEVdhdGNoVGFza1Jlc3BvbnNlEh0KBHRhc2sYASABKAsyDy5yZW11ZGEudjEuVGFzaxIUCgxyZXN1bWVfdG9rZW4YAiABKAkiJAoRQ2FuY2VsVGFza1JlcXVlc3QSDwoHdGFza19pZBgBIAEoCSI5ChJDYW5jZWxUYXNrUmVzcG9uc2USIwoFc3RhdGUYASABKA4yFC5yZW11ZGEudjEuVGFza1N0YXRlIicKE1JlcXVldWVUYXNrc1JlcXVlc3QSEAoIdGFza19pZHMYASADKAkiRAoUUmVxdWV1ZVRhc2tzUmVzcG9uc2USLAoHcmVzdWx0cxgBIAMoCzIbLnJlbXVkYS52MS5UYXNrQ2hhbmdlUmVzdWx0IiYKEkRlbGV0ZVRhc2tzUmVxdWVzdBIQCgh0YXNrX2lkcxgBIAMoCSJDChNEZWxldGVUYXNrc1Jlc3BvbnNlEiwKB3Jlc3VsdHMYASADKAsyGy5yZW11ZGEudjEuVGFza0NoYW5nZVJlc3VsdCJGChBUYXNrQ2hhbmdlUmVzdWx0Eg8KB3Rhc2tfaWQYASABKAkSIQoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1cypTCglPbkFiYW5kb24SGgoWT05fQUJBTkRPTl9VTlNQRUNJRklFRBAAEhUKEU9OX0FCQU5ET05fQ0FOQ0VMEAESEwoPT05fQUJBTkRPTl9LRUVQEAIygQYKC1Rhc2tTZXJ2aWNlEkkKClN1Ym1pdFRhc2sSHC5yZW11ZGEudjEuU3VibWl0VGFza1JlcXVlc3QaHS5yZW11ZGEudjEuU3VibWl0VGFza1Jlc3BvbnNlEkwKC1N1Ym1pdFRhc2tzEh0ucmVtdWRhLnYxLlN1Ym1pdFRhc2tzUmVxdWVzdBoeLnJlbXVkYS52MS5TdWJtaXRUYXNrc1Jlc3BvbnNlEkAKB1J1blRhc2sSGS5yZW11ZGEudjEuUnVuVGFza1JlcXVlc3QaGi5yZW11ZGEudjEuUnVuVGFza1Jlc3BvbnNlElkKDk9wZW5UYXNrU3RyZWFtEiAucmVtdWRhLnYxLk9wZW5UYXNrU3RyZWFtUmVxdWVzdBohLnJlbXVkYS52MS5PcGVuVGFza1N0cmVhbVJlc3BvbnNlKAEwARJACgdHZXRUYXNrEhkucmVtdWRhLnYxLkdldFRhc2tSZXF1ZXN0GhoucmVtdWRhLnYxLkdldFRhc2tSZXNwb25zZRJGCglMaXN0VGFza3MSGy5yZW11ZGEudjEuTGlzdFRhc2tzUmVxdWVzdBocLnJlbXVkYS52MS5MaXN0VGFza3NSZXNwb25zZRJICglXYXRjaFRhc2sSGy5yZW11ZGEudjEuV2F0Y2hUYXNrUmVxdWVzdBocLnJlbXVkYS52MS5XYXRjaFRhc2tSZXNwb25zZTABEkkKCkNhbmNlbFRhc2sSHC5yZW11ZGEudjEuQ2FuY2VsVGFza1JlcXVlc3QaHS5yZW11ZGEudjEuQ2FuY2VsVGFza1Jlc3BvbnNlEk8KDFJlcXVldWVUYXNrcxIeLnJlbXVkYS52MS5SZXF1ZXVlVGFza3NSZXF1ZXN0Gh8ucmVtdWRhLnYxLlJlcXVldWVUYXNrc1Jlc3BvbnNlEkwKC0RlbGV0ZVRhc2tzEh0ucmVtdWRhLnYxLkRlbGV0ZVRhc2tzUmVxdWVzdBoeLnJlbXVkYS52MS5EZWxldGVUYXNrc1Jlc3BvbnNlQlAKDGlvLnJlbXVkYS52MVABWjJnaXRodWIuY29tL3JlbXVkYS9yZW11ZGEvZ2VuL2dvL3JlbXVkYS92MTtyZW11ZGF2MaoCCVJlbXVkYS5WMWIGcHJvdG8z", [file_google_rpc_status, file_remuda_v1_payload, file_remuda_v1_task]);
 
 /**
  * SubmitTaskRequest is one task to put in the queue.
@@ -295,6 +295,505 @@ export const GetTaskResponseSchema: GenMessage<GetTaskResponse> = /*@__PURE__*/
   messageDesc(file_remuda_v1_task_service, 8);
 
 /**
+ * OpenTaskStreamRequest is a frame from the client: up to 1,024 elements. The lists are read in the order of their fields.
+ *
+ * @generated from message remuda.v1.OpenTaskStreamRequest
+ */
+export type OpenTaskStreamRequest = Message<"remuda.v1.OpenTaskStreamRequest"> & {
+  /**
+   * Tasks to put in the queue; each is answered by a StreamSubmitAck.
+   *
+   * @generated from field: repeated remuda.v1.StreamSubmit submits = 1;
+   */
+  submits: StreamSubmit[];
+
+  /**
+   * Ids of tasks whose end is wanted: each is answered by one StreamResult, at once if it has ended. A repeat for an id that
+   * is awaited already changes nothing. At most 65,536 at a time, those of `submits` included.
+   *
+   * @generated from field: repeated string awaits = 2;
+   */
+  awaits: string[];
+
+  /**
+   * Ids whose end is not wanted any more. The tasks go on. A result that is under way may still come.
+   *
+   * @generated from field: repeated string detaches = 3;
+   */
+  detaches: string[];
+
+  /**
+   * Ids whose results have arrived: the coordinator need not keep them long (10 minutes by default instead of 24 hours).
+   *
+   * @generated from field: repeated string result_acks = 4;
+   */
+  resultAcks: string[];
+};
+
+/**
+ * Describes the message remuda.v1.OpenTaskStreamRequest.
+ * Use `create(OpenTaskStreamRequestSchema)` to create a new message.
+ */
+export const OpenTaskStreamRequestSchema: GenMessage<OpenTaskStreamRequest> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_task_service, 9);
+
+/**
+ * StreamSubmit is one task to put in the queue.
+ *
+ * @generated from message remuda.v1.StreamSubmit
+ */
+export type StreamSubmit = Message<"remuda.v1.StreamSubmit"> & {
+  /**
+   * The task. Its task_id must be set: answers name it.
+   *
+   * @generated from field: remuda.v1.SubmitTaskRequest task = 1;
+   */
+  task?: SubmitTaskRequest | undefined;
+
+  /**
+   * True to await its end too, once it is accepted.
+   *
+   * @generated from field: bool await = 2;
+   */
+  await: boolean;
+};
+
+/**
+ * Describes the message remuda.v1.StreamSubmit.
+ * Use `create(StreamSubmitSchema)` to create a new message.
+ */
+export const StreamSubmitSchema: GenMessage<StreamSubmit> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_task_service, 10);
+
+/**
+ * OpenTaskStreamResponse is a frame from the coordinator.
+ *
+ * @generated from message remuda.v1.OpenTaskStreamResponse
+ */
+export type OpenTaskStreamResponse = Message<"remuda.v1.OpenTaskStreamResponse"> & {
+  /**
+   * Answers to submits, in their order.
+   *
+   * @generated from field: repeated remuda.v1.StreamSubmitAck submit_acks = 1;
+   */
+  submitAcks: StreamSubmitAck[];
+
+  /**
+   * Ends that were awaited, in the order in which they became durable.
+   *
+   * @generated from field: repeated remuda.v1.StreamResult results = 2;
+   */
+  results: StreamResult[];
+};
+
+/**
+ * Describes the message remuda.v1.OpenTaskStreamResponse.
+ * Use `create(OpenTaskStreamResponseSchema)` to create a new message.
+ */
+export const OpenTaskStreamResponseSchema: GenMessage<OpenTaskStreamResponse> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_task_service, 11);
+
+/**
+ * StreamSubmitAck says that a task is durable, or that it was refused.
+ *
+ * @generated from message remuda.v1.StreamSubmitAck
+ */
+export type StreamSubmitAck = Message<"remuda.v1.StreamSubmitAck"> & {
+  /**
+   * The task.
+   *
+   * @generated from field: string task_id = 1;
+   */
+  taskId: string;
+
+  /**
+   * As SubmitTaskResponse. UNSPECIFIED if it was refused.
+   *
+   * @generated from field: remuda.v1.TaskState state = 2;
+   */
+  state: TaskState;
+
+  /**
+   * As SubmitTaskResponse.
+   *
+   * @generated from field: bool already_existed = 3;
+   */
+  alreadyExisted: boolean;
+
+  /**
+   * As SubmitTaskResponse.
+   *
+   * @generated from field: int32 capable_worker_count = 4;
+   */
+  capableWorkerCount: number;
+
+  /**
+   * As SubmitTaskResponse.
+   *
+   * @generated from field: string notice = 5;
+   */
+  notice: string;
+
+  /**
+   * Set if it was refused: the code and details that SubmitTask would have answered. Nothing is awaited then.
+   *
+   * @generated from field: google.rpc.Status error = 6;
+   */
+  error?: Status | undefined;
+};
+
+/**
+ * Describes the message remuda.v1.StreamSubmitAck.
+ * Use `create(StreamSubmitAckSchema)` to create a new message.
+ */
+export const StreamSubmitAckSchema: GenMessage<StreamSubmitAck> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_task_service, 12);
+
+/**
+ * StreamResult is the end of an awaited task.
+ *
+ * @generated from message remuda.v1.StreamResult
+ */
+export type StreamResult = Message<"remuda.v1.StreamResult"> & {
+  /**
+   * The task.
+   *
+   * @generated from field: string task_id = 1;
+   */
+  taskId: string;
+
+  /**
+   * How it ended; UNSPECIFIED with `error`.
+   *
+   * @generated from field: remuda.v1.TaskState state = 2;
+   */
+  state: TaskState;
+
+  /**
+   * What its handler returned, as `data`. Only when SUCCEEDED; unset means JSON null.
+   *
+   * @generated from field: remuda.v1.Payload result = 3;
+   */
+  result?: Payload | undefined;
+
+  /**
+   * The task without payload, when it ended otherwise than SUCCEEDED: failure and attempts say why.
+   *
+   * @generated from field: remuda.v1.Task task = 4;
+   */
+  task?: Task | undefined;
+
+  /**
+   * Set if there is nothing to await: NOT_FOUND / TASK_NOT_FOUND or PURGED; RESOURCE_EXHAUSTED / TOO_MANY_AWAITS.
+   *
+   * @generated from field: google.rpc.Status error = 5;
+   */
+  error?: Status | undefined;
+};
+
+/**
+ * Describes the message remuda.v1.StreamResult.
+ * Use `create(StreamResultSchema)` to create a new message.
+ */
+export const StreamResultSchema: GenMessage<StreamResult> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_task_service, 13);
+
+/**
+ * ListTasksRequest asks for one page of the tasks that fit. Empty filters fit all.
+ *
+ * @generated from message remuda.v1.ListTasksRequest
+ */
+export type ListTasksRequest = Message<"remuda.v1.ListTasksRequest"> & {
+  /**
+   * How many at most. Default 100; above 1,000 means 1,000.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * next_page_token of the page before, with the same filter; empty for the first.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+
+  /**
+   * Only in one of these states.
+   *
+   * @generated from field: repeated remuda.v1.TaskState states = 3;
+   */
+  states: TaskState[];
+
+  /**
+   * Only of this type.
+   *
+   * @generated from field: string type = 4;
+   */
+  type: string;
+
+  /**
+   * How payloads and results are written in the answer. UNSPECIFIED means PAYLOAD_VIEW_NONE here.
+   *
+   * @generated from field: remuda.v1.PayloadView payload_view = 5;
+   */
+  payloadView: PayloadView;
+};
+
+/**
+ * Describes the message remuda.v1.ListTasksRequest.
+ * Use `create(ListTasksRequestSchema)` to create a new message.
+ */
+export const ListTasksRequestSchema: GenMessage<ListTasksRequest> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_task_service, 14);
+
+/**
+ * ListTasksResponse is one page.
+ *
+ * @generated from message remuda.v1.ListTasksResponse
+ */
+export type ListTasksResponse = Message<"remuda.v1.ListTasksResponse"> & {
+  /**
+   * The newest submit first.
+   *
+   * @generated from field: repeated remuda.v1.Task tasks = 1;
+   */
+  tasks: Task[];
+
+  /**
+   * For the next page; empty on the last.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message remuda.v1.ListTasksResponse.
+ * Use `create(ListTasksResponseSchema)` to create a new message.
+ */
+export const ListTasksResponseSchema: GenMessage<ListTasksResponse> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_task_service, 15);
+
+/**
+ * WatchTaskRequest names a task.
+ *
+ * @generated from message remuda.v1.WatchTaskRequest
+ */
+export type WatchTaskRequest = Message<"remuda.v1.WatchTaskRequest"> & {
+  /**
+   * Its UUID.
+   *
+   * @generated from field: string task_id = 1;
+   */
+  taskId: string;
+
+  /**
+   * How payload, result and progress are written in the answers.
+   *
+   * @generated from field: remuda.v1.PayloadView payload_view = 2;
+   */
+  payloadView: PayloadView;
+
+  /**
+   * resume_token of the last answer that was read: nothing comes until something has changed since. Empty: the task as it
+   * stands comes at once.
+   *
+   * @generated from field: string resume_token = 3;
+   */
+  resumeToken: string;
+};
+
+/**
+ * Describes the message remuda.v1.WatchTaskRequest.
+ * Use `create(WatchTaskRequestSchema)` to create a new message.
+ */
+export const WatchTaskRequestSchema: GenMessage<WatchTaskRequest> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_task_service, 16);
+
+/**
+ * WatchTaskResponse is the task after a change.
+ *
+ * @generated from message remuda.v1.WatchTaskResponse
+ */
+export type WatchTaskResponse = Message<"remuda.v1.WatchTaskResponse"> & {
+  /**
+   * The task as it stands.
+   *
+   * @generated from field: remuda.v1.Task task = 1;
+   */
+  task?: Task | undefined;
+
+  /**
+   * For a later WatchTask of the same task. Opaque.
+   *
+   * @generated from field: string resume_token = 2;
+   */
+  resumeToken: string;
+};
+
+/**
+ * Describes the message remuda.v1.WatchTaskResponse.
+ * Use `create(WatchTaskResponseSchema)` to create a new message.
+ */
+export const WatchTaskResponseSchema: GenMessage<WatchTaskResponse> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_task_service, 17);
+
+/**
+ * CancelTaskRequest names a task.
+ *
+ * @generated from message remuda.v1.CancelTaskRequest
+ */
+export type CancelTaskRequest = Message<"remuda.v1.CancelTaskRequest"> & {
+  /**
+   * Its UUID.
+   *
+   * @generated from field: string task_id = 1;
+   */
+  taskId: string;
+};
+
+/**
+ * Describes the message remuda.v1.CancelTaskRequest.
+ * Use `create(CancelTaskRequestSchema)` to create a new message.
+ */
+export const CancelTaskRequestSchema: GenMessage<CancelTaskRequest> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_task_service, 18);
+
+/**
+ * CancelTaskResponse says where the task stands now.
+ *
+ * @generated from message remuda.v1.CancelTaskResponse
+ */
+export type CancelTaskResponse = Message<"remuda.v1.CancelTaskResponse"> & {
+  /**
+   * CANCELLED, or RUNNING while its handler has not stopped: WatchTask tells the end.
+   *
+   * @generated from field: remuda.v1.TaskState state = 1;
+   */
+  state: TaskState;
+};
+
+/**
+ * Describes the message remuda.v1.CancelTaskResponse.
+ * Use `create(CancelTaskResponseSchema)` to create a new message.
+ */
+export const CancelTaskResponseSchema: GenMessage<CancelTaskResponse> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_task_service, 19);
+
+/**
+ * RequeueTasksRequest names dead letters.
+ *
+ * @generated from message remuda.v1.RequeueTasksRequest
+ */
+export type RequeueTasksRequest = Message<"remuda.v1.RequeueTasksRequest"> & {
+  /**
+   * 1 to 1,000 UUIDs.
+   *
+   * @generated from field: repeated string task_ids = 1;
+   */
+  taskIds: string[];
+};
+
+/**
+ * Describes the message remuda.v1.RequeueTasksRequest.
+ * Use `create(RequeueTasksRequestSchema)` to create a new message.
+ */
+export const RequeueTasksRequestSchema: GenMessage<RequeueTasksRequest> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_task_service, 20);
+
+/**
+ * RequeueTasksResponse answers each id.
+ *
+ * @generated from message remuda.v1.RequeueTasksResponse
+ */
+export type RequeueTasksResponse = Message<"remuda.v1.RequeueTasksResponse"> & {
+  /**
+   * One for each id, in the order of the request.
+   *
+   * @generated from field: repeated remuda.v1.TaskChangeResult results = 1;
+   */
+  results: TaskChangeResult[];
+};
+
+/**
+ * Describes the message remuda.v1.RequeueTasksResponse.
+ * Use `create(RequeueTasksResponseSchema)` to create a new message.
+ */
+export const RequeueTasksResponseSchema: GenMessage<RequeueTasksResponse> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_task_service, 21);
+
+/**
+ * DeleteTasksRequest names tasks that have ended.
+ *
+ * @generated from message remuda.v1.DeleteTasksRequest
+ */
+export type DeleteTasksRequest = Message<"remuda.v1.DeleteTasksRequest"> & {
+  /**
+   * 1 to 1,000 UUIDs.
+   *
+   * @generated from field: repeated string task_ids = 1;
+   */
+  taskIds: string[];
+};
+
+/**
+ * Describes the message remuda.v1.DeleteTasksRequest.
+ * Use `create(DeleteTasksRequestSchema)` to create a new message.
+ */
+export const DeleteTasksRequestSchema: GenMessage<DeleteTasksRequest> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_task_service, 22);
+
+/**
+ * DeleteTasksResponse answers each id.
+ *
+ * @generated from message remuda.v1.DeleteTasksResponse
+ */
+export type DeleteTasksResponse = Message<"remuda.v1.DeleteTasksResponse"> & {
+  /**
+   * One for each id, in the order of the request.
+   *
+   * @generated from field: repeated remuda.v1.TaskChangeResult results = 1;
+   */
+  results: TaskChangeResult[];
+};
+
+/**
+ * Describes the message remuda.v1.DeleteTasksResponse.
+ * Use `create(DeleteTasksResponseSchema)` to create a new message.
+ */
+export const DeleteTasksResponseSchema: GenMessage<DeleteTasksResponse> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_task_service, 23);
+
+/**
+ * TaskChangeResult is what became of one id of a batch.
+ *
+ * @generated from message remuda.v1.TaskChangeResult
+ */
+export type TaskChangeResult = Message<"remuda.v1.TaskChangeResult"> & {
+  /**
+   * The task.
+   *
+   * @generated from field: string task_id = 1;
+   */
+  taskId: string;
+
+  /**
+   * Set if it was refused; unset: done.
+   *
+   * @generated from field: google.rpc.Status error = 2;
+   */
+  error?: Status | undefined;
+};
+
+/**
+ * Describes the message remuda.v1.TaskChangeResult.
+ * Use `create(TaskChangeResultSchema)` to create a new message.
+ */
+export const TaskChangeResultSchema: GenMessage<TaskChangeResult> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_task_service, 24);
+
+/**
  * OnAbandon is what becomes of a task whose RunTask call is cancelled or cut. Unknown values are refused.
  *
  * @generated from enum remuda.v1.OnAbandon
@@ -382,9 +881,30 @@ export const TaskService: GenService<{
     output: typeof RunTaskResponseSchema;
   },
   /**
+   * OpenTaskStream is how a client that does much talks: one stream, on which it submits, awaits, detaches and acknowledges,
+   * and hears of submits and of ends. Whatever is at hand goes into one frame, in both directions.
+   *
+   * The end of the stream, however it comes, cancels nothing. A client that opens another one repeats the submits that were
+   * not acknowledged, with the same task_id, and awaits again what it had awaited: a known id with the same content is the
+   * same task. A client that reads slowly is never ended for that: its results wait in the store.
+   *
+   * Faults of one element are answered for that element (StreamSubmitAck.error, StreamResult.error). Ends: OK after the
+   * client has closed its side and everything awaited is answered; INVALID_ARGUMENT / INVALID_FRAME (more than 1,024
+   * elements in a frame, or an id that is no UUID); UNAVAILABLE / COORDINATOR_STOPPING (open another one after a back-off of
+   * 100 ms to 1 s); RESOURCE_EXHAUSTED / TOO_MANY_CALLS beyond 4,096 streams.
+   *
+   * @generated from rpc remuda.v1.TaskService.OpenTaskStream
+   */
+  openTaskStream: {
+    methodKind: "bidi_streaming";
+    input: typeof OpenTaskStreamRequestSchema;
+    output: typeof OpenTaskStreamResponseSchema;
+  },
+  /**
    * GetTask reads one task.
    *
-   * Errors: INVALID_ARGUMENT / INVALID_TASK_ID; NOT_FOUND / TASK_NOT_FOUND.
+   * Errors: INVALID_ARGUMENT / INVALID_TASK_ID; NOT_FOUND / TASK_NOT_FOUND, or PURGED when tasks as old as the id says are no
+   * longer kept.
    *
    * @generated from rpc remuda.v1.TaskService.GetTask
    */
@@ -392,6 +912,77 @@ export const TaskService: GenService<{
     methodKind: "unary";
     input: typeof GetTaskRequestSchema;
     output: typeof GetTaskResponseSchema;
+  },
+  /**
+   * ListTasks lists tasks, the newest submit first.
+   *
+   * A page ends early when enough has been looked at, or when its payloads take 3 MiB: it may be short, even empty, and the
+   * list goes on as long as there is a next_page_token. Errors: INVALID_ARGUMENT / INVALID_PAGE for a page_size below 0 or
+   * a page_token that did not come from here with the same filter; INVALID_ARGUMENT / INVALID_FILTER.
+   *
+   * @generated from rpc remuda.v1.TaskService.ListTasks
+   */
+  listTasks: {
+    methodKind: "unary";
+    input: typeof ListTasksRequestSchema;
+    output: typeof ListTasksResponseSchema;
+  },
+  /**
+   * WatchTask shows a task as it stands, and again after each change of its state, its attempts or its progress, until it has
+   * ended. Whoever reads slowly skips what is outdated, never the end; what a watcher missed is in Task.attempts. So a watch
+   * that broke is taken up with the resume_token of the last answer, and nothing is lost.
+   *
+   * Errors: INVALID_ARGUMENT / INVALID_TASK_ID or INVALID_RESUME_TOKEN; NOT_FOUND / TASK_NOT_FOUND or PURGED; UNAVAILABLE /
+   * COORDINATOR_STOPPING; RESOURCE_EXHAUSTED / TOO_MANY_CALLS beyond 4,096 watches.
+   *
+   * @generated from rpc remuda.v1.TaskService.WatchTask
+   */
+  watchTask: {
+    methodKind: "server_streaming";
+    input: typeof WatchTaskRequestSchema;
+    output: typeof WatchTaskResponseSchema;
+  },
+  /**
+   * CancelTask asks for a task's end. One that waits ends at once; of one that runs the handler is told, and the first durable
+   * outcome wins. A repeat, and a cancel of what is CANCELLED already, succeed.
+   *
+   * Errors: INVALID_ARGUMENT / INVALID_TASK_ID; NOT_FOUND / TASK_NOT_FOUND or PURGED; FAILED_PRECONDITION / TASK_ENDED when
+   * it has ended otherwise (metadata `state`).
+   *
+   * @generated from rpc remuda.v1.TaskService.CancelTask
+   */
+  cancelTask: {
+    methodKind: "unary";
+    input: typeof CancelTaskRequestSchema;
+    output: typeof CancelTaskResponseSchema;
+  },
+  /**
+   * RequeueTasks puts dead letters back in the queue, each judged by itself. Its counters begin anew; its attempts are
+   * numbered on.
+   *
+   * Errors of one: NOT_FOUND / TASK_NOT_FOUND or PURGED; FAILED_PRECONDITION / TASK_NOT_DEAD_LETTERED or DEADLINE_PASSED;
+   * RESOURCE_EXHAUSTED / QUEUE_FULL. Of the whole call: INVALID_ARGUMENT / INVALID_TASK_ID, also for none or more than
+   * 1,000 ids; UNAVAILABLE / STORE_UNAVAILABLE or COORDINATOR_STOPPING.
+   *
+   * @generated from rpc remuda.v1.TaskService.RequeueTasks
+   */
+  requeueTasks: {
+    methodKind: "unary";
+    input: typeof RequeueTasksRequestSchema;
+    output: typeof RequeueTasksResponseSchema;
+  },
+  /**
+   * DeleteTasks removes tasks that have ended, dead letters above all, with payload and result, each judged by itself.
+   *
+   * Errors of one: NOT_FOUND / TASK_NOT_FOUND or PURGED; FAILED_PRECONDITION / TASK_NOT_ENDED (cancel it first). Of the whole
+   * call: as RequeueTasks.
+   *
+   * @generated from rpc remuda.v1.TaskService.DeleteTasks
+   */
+  deleteTasks: {
+    methodKind: "unary";
+    input: typeof DeleteTasksRequestSchema;
+    output: typeof DeleteTasksResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_remuda_v1_task_service, 0);
