@@ -269,9 +269,15 @@ export class Engine {
     return { endedTasks: 0, deadLetters: 0, usedBytes: 0, limitBytes: 0 };
   }
 
-  /** One page of tasks as the store has them, the newest submit first. */
-  listTasks(params: ListParams): Promise<ListPage> {
-    return this.#options.store.list(params);
+  /** One page of tasks as the store has them, the newest submit first; or why it gives none. Beside the turns. */
+  async listTasks(params: ListParams): Promise<({ kind: 'page' } & ListPage) | { kind: 'refused'; message: string }> {
+    try {
+      return { kind: 'page', ...(await this.#options.store.list(params)) };
+    } catch (error) {
+      // What is wrong with reading alone takes nothing from what was acknowledged.
+      if (error instanceof StoreError) return { kind: 'refused', message: error.message };
+      throw error;
+    }
   }
 
   /** True if tasks as old as this id says have been purged. */

@@ -11,7 +11,6 @@ import {
 } from '../../proto/gen/remuda/v1/task_service_pb.js';
 import { TASK_STATES, type TaskState as CoreState } from '../core/task.js';
 import type { Engine } from '../engine.js';
-import { StoreError, type ListPage, type ListParams } from '../store/store.js';
 import { askOnce, unexpectedReply, type AskedEngine } from './asking.js';
 import { pageToken, parsePage } from './pages.js';
 import { taskView } from './task-view.js';
@@ -35,7 +34,7 @@ export async function listTasks(
   const filter = JSON.stringify([states, type]);
   const { after, limit } = parsePage(request, (token) => seqOf(token, filter) !== undefined);
   const view = request.payloadView === PayloadView.UNSPECIFIED ? PayloadView.NONE : request.payloadView;
-  const { tasks, nextSeq } = await page(engine, {
+  const page = await engine.listTasks({
     beforeSeq: seqOf(after, filter) ?? null,
     states,
     type: type === '' ? null : type,
@@ -44,6 +43,11 @@ export async function listTasks(
     maxLooked: MAX_LOOKED,
     maxBytes: MAX_PAGE_BYTES,
   });
+  if (page.kind === 'refused') {
+    const message = `the store cannot be listed now: ${page.message}`;
+    throw new FleetError(Code.UNAVAILABLE, 'STORE_UNAVAILABLE', message, { retryDelayMs: 1_000 });
+  }
+  const { tasks, nextSeq } = page;
   const taskIds = tasks.map(({ row }) => row.taskId);
   const known = await askOnce(engine, (token) => ({ kind: 'explain', token, taskIds }));
   if (known.kind !== 'explained') throw unexpectedReply(known);
@@ -54,18 +58,6 @@ export async function listTasks(
     }),
     nextPageToken: nextSeq === null ? '' : pageToken(`${nextSeq} ${filter}`),
   });
-}
-
-async function page(engine: Pick<Engine, 'listTasks'>, params: ListParams): Promise<ListPage> {
-  try {
-    return await engine.listTasks(params);
-  } catch (error) {
-    if (!(error instanceof StoreError)) throw error;
-    throw new FleetError(Code.UNAVAILABLE, 'STORE_UNAVAILABLE', `the store cannot be listed: ${error.message}`, {
-      retryDelayMs: 1_000,
-      cause: error,
-    });
-  }
 }
 
 function parseFilter({ states, type }: ListTasksRequest): CoreState[] {
