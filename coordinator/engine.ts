@@ -445,16 +445,17 @@ function bodiesOf(writes: readonly Write[], results: readonly WriteResult[]): Ma
   const bodies = new Map<string, TaskBody>();
   for (const [index, result] of results.entries()) {
     const write = writes[index];
-    if (write === undefined || write.kind === 'longestLease') continue;
-    if (result.kind === 'conflict') {
-      const found = result.row === null ? 'no row' : `revision ${result.row.revision}`;
-      throw new Error(
-        `the store has ${found} of task ${write.row.taskId}, not what revision ${write.row.revision} replaces`,
-      );
-    }
-    if (result.body !== null) bodies.set(write.row.taskId, result.body);
+    if (write === undefined || result.kind === 'purged') continue;
+    if (result.kind === 'conflict') throw conflict(write, result.row);
+    if (write.kind === 'update' && result.body !== null) bodies.set(write.row.taskId, result.body);
   }
   return bodies;
+}
+
+function conflict(write: Write, row: TaskRow | null): Error {
+  const found = row === null ? 'no row of its task' : `revision ${row.revision} of task ${row.taskId}`;
+  const named = 'row' in write ? ` of task ${write.row.taskId}, revision ${write.row.revision}` : '';
+  return new Error(`the store has ${found}, which is not what the ${write.kind}${named} expects`);
 }
 
 function bodyFor(taskId: string, bodies: ReadonlyMap<string, TaskBody>): TaskBody {

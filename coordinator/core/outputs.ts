@@ -209,9 +209,35 @@ export type Write =
       readonly result: Content | null;
       /** Return the task's body with the write's result: it is about to be handed out. */
       readonly wantBody: boolean;
+      /** The row had ended: a dead letter goes back to the queue. */
+      readonly reopens: boolean;
     }
+  /** Removes a task that has ended, with all that belongs to it. */
+  | { readonly kind: 'delete'; readonly taskId: string; readonly expectedRevision: number }
+  /** Holds an operator's drain, or gives it up (`createWallMs` null). */
+  | { readonly kind: 'drain'; readonly pattern: string; readonly createWallMs: number | null }
   /** The longest lease that any frame may grant from now on. */
-  | { readonly kind: 'longestLease'; readonly leaseMs: number };
+  | { readonly kind: 'longestLease'; readonly leaseMs: number }
+  /** Removes those of these tasks that still are ended as named: not opened again since, and no dead letters. */
+  | { readonly kind: 'purge'; readonly tasks: readonly EndedTask[] }
+  /** Removes, the oldest end first, tasks that are kept for long enough, seen or not. */
+  | {
+      readonly kind: 'purgeOld';
+      /** Tasks that ended before, dead letters excepted. */
+      readonly endedBeforeWallMs: number;
+      /** Dead letters that ended before. */
+      readonly deadBeforeWallMs: number;
+      /** Dead letters beyond this many, whenever they ended. */
+      readonly maxDeadLetters: number;
+      /** Tasks removed by this write, at most. */
+      readonly limit: number;
+    };
+
+/** A task and the end that it had: one that is opened again ends anew. */
+export interface EndedTask {
+  readonly taskId: string;
+  readonly endWallMs: number;
+}
 
 export interface StepResult {
   readonly outputs: readonly Output[];

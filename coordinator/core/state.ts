@@ -192,7 +192,7 @@ export class Step {
       const row = toRow(task);
       writes.push(
         body === null
-          ? { kind: 'update', row, expectedRevision: row.revision - 1, result, wantBody }
+          ? { kind: 'update', row, expectedRevision: row.revision - 1, result, wantBody, reopens: false }
           : { kind: 'insert', row, body },
       );
     }

@@ -107,7 +107,7 @@ export class CoreDriver {
 
   private commit({ writes, outputs }: StepResult): void {
     for (const write of writes) {
-      if (write.kind === 'longestLease') continue;
+      if (write.kind !== 'insert' && write.kind !== 'update') continue;
       const { row } = write;
       const stored = this.store.get(row.taskId);
       if (write.kind === 'insert') expect(stored, `insert of ${row.taskId}`).toBeUndefined();
