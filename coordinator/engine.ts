@@ -38,7 +38,7 @@ import { Inbox, type InboxLimits } from './inbox.js';
 import type { Runtime } from './runtime.js';
 import {
   StoreError,
-  type ListPage,
+  type TaskPage,
   type ListParams,
   type Store,
   type StoredTask,
@@ -270,7 +270,7 @@ export class Engine {
   }
 
   /** One page of tasks as the store has them, the newest submit first; or why it gives none. Beside the turns. */
-  async listTasks(params: ListParams): Promise<({ kind: 'page' } & ListPage) | { kind: 'refused'; message: string }> {
+  async listTasks(params: ListParams): Promise<({ kind: 'page' } & TaskPage) | { kind: 'refused'; message: string }> {
     try {
       return { kind: 'page', ...(await this.#options.store.list(params)) };
     } catch (error) {
@@ -496,15 +496,17 @@ function bodiesOf(writes: readonly Write[], results: readonly WriteResult[]): Ma
   const bodies = new Map<string, TaskBody>();
   for (const [index, result] of results.entries()) {
     const write = writes[index];
-    if (write === undefined || write.kind === 'longestLease' || write.kind === 'drain') continue;
-    const taskId = write.kind === 'delete' ? write.taskId : write.row.taskId;
-    if (result.kind === 'conflict') {
-      const found = result.row === null ? 'no row' : `revision ${result.row.revision}`;
-      throw new Error(`the store has ${found} of task ${taskId}, which is not what a write (${write.kind}) expected`);
-    }
-    if (result.body !== null) bodies.set(taskId, result.body);
+    if (write === undefined || result.kind === 'purged') continue;
+    if (result.kind === 'conflict') throw conflict(write, result.row);
+    if (write.kind === 'update' && result.body !== null) bodies.set(write.row.taskId, result.body);
   }
   return bodies;
+}
+
+function conflict(write: Write, row: TaskRow | null): Error {
+  const found = row === null ? 'no row of its task' : `revision ${row.revision} of task ${row.taskId}`;
+  const named = 'row' in write ? ` of task ${write.row.taskId}, revision ${write.row.revision}` : '';
+  return new Error(`the store has ${found}, which is not what the ${write.kind}${named} expects`);
 }
 
 function bodyFor(taskId: string, bodies: ReadonlyMap<string, TaskBody>): TaskBody {

@@ -152,14 +152,14 @@ describe('SQLite store: where the file is', () => {
     new DatabaseSync(path).close();
     chmodSync(dirname(path), 0o777);
     chmodSync(path, 0o444);
-    const error = withoutRoot(context, () => new SqliteDatabase({ path, maxBytes: null }).open());
+    const error = withoutRoot(context, () => new SqliteDatabase({ path, maxFileBytes: null }).open());
     expect(error).toMatchObject({ reason: 'READ_ONLY', message: expect.stringContaining(path) });
   });
 
   it('refuses a file in a read-only folder', (context) => {
     const path = join(freshFolder(), 'tasks.db');
     chmodSync(dirname(path), 0o555);
-    const error = withoutRoot(context, () => new SqliteDatabase({ path, maxBytes: null }).open());
+    const error = withoutRoot(context, () => new SqliteDatabase({ path, maxFileBytes: null }).open());
     expect(error).toMatchObject({ reason: 'READ_ONLY', message: expect.stringContaining(`${dirname(path)} (EACCES)`) });
   });
 });
@@ -259,7 +259,7 @@ describe('SQLite store: kill -9', () => {
         [],
       );
       // Transactions are whole: four tasks at a time.
-      const { openTasks, endedTasks } = await store.stats();
+      const { openTasks, endedTasks } = store.stats();
       expect([openTasks % 4, endedTasks % 4]).toEqual([0, 0]);
       expect(endedTasks).toBeGreaterThanOrEqual(printed);
       await store.close();

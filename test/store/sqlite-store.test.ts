@@ -6,7 +6,7 @@ import { recordText } from '../../coordinator/store/sqlite/record.js';
 import type { Store } from '../../coordinator/store/store.js';
 import { describeStore } from './conformance.js';
 import { afterTest, freshFolder, storeAt } from './places.js';
-import { aBody, aRow, bytes, fullRow, inserts } from './rows.js';
+import { aBody, anyTask, aRow, bytes, fullRow, inserts } from './rows.js';
 
 const freshPath = (): string => join(freshFolder(), 'tasks.db');
 
@@ -27,10 +27,16 @@ describeStore('SQLite store', () => {
 describe('SQLite store', () => {
   it('refuses calls before it is opened and after it is closed', async () => {
     const store = storeAt(freshPath());
-    await expect(store.stats()).rejects.toMatchObject({ reason: 'IO', message: expect.stringContaining('not open') });
+    const early = { reason: 'IO', message: expect.stringContaining('not open') } as const;
+    await expect(store.read({ taskIds: [], bodies: false })).rejects.toMatchObject(early);
+    await expect(store.list(anyTask)).rejects.toMatchObject(early);
     await store.open();
     await store.close();
     await expect(store.commit([])).rejects.toMatchObject({ reason: 'IO', message: expect.stringContaining('closed') });
+    await expect(store.list(anyTask)).rejects.toMatchObject({
+      reason: 'IO',
+      message: expect.stringContaining('closed'),
+    });
     await expect(store.open()).rejects.toMatchObject({ reason: 'IO' });
   });
 
@@ -44,13 +50,13 @@ describe('SQLite store', () => {
   });
 
   it('refuses a commit as FULL at its bound, applies nothing of it and goes on', async () => {
-    const store = storeAt(freshPath(), 400_000);
+    const store = storeAt(freshPath(), { maxFileBytes: 400_000 });
     await store.open();
     const [small, large] = [aRow(), aRow()];
     const tooMuch = store.commit([...inserts([small]), { kind: 'insert', row: large, body: aBody(bytes(900_000)) }]);
     await expect(tooMuch).rejects.toMatchObject({ reason: 'FULL', retryable: true });
     expect(await store.read({ taskIds: [small.taskId, large.taskId], bodies: false })).toEqual([undefined, undefined]);
-    expect(await store.stats()).toMatchObject({ openTasks: 0 });
+    expect(store.stats()).toMatchObject({ openTasks: 0 });
     expect(await store.commit(inserts([small]))).toEqual([{ kind: 'applied', body: null }]);
   });
 
@@ -104,7 +110,7 @@ describe('openStore', () => {
     const stores: Store[] = [openStore(`sqlite:${path}`), openStore('memory:')];
     for (const store of stores) {
       afterTest(() => store.close());
-      expect(await store.open()).toEqual({ longestLeaseMs: 0 });
+      expect(await store.open()).toEqual({ longestLeaseMs: 0, drains: [], purgedIdMs: 0 });
     }
   });
 

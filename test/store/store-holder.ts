@@ -25,6 +25,7 @@ async function commitForEver(): Promise<never> {
         expectedRevision: 1,
         result: { contentType: 'a/b', data: bytes(17_000) },
         wantBody: false,
+        reopens: false,
       })),
     );
     process.stdout.write(rows.map(({ taskId }) => `${taskId}\n`).join(''));
