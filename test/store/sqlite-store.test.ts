@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from '@photostructure/sqlite';
 import { describe, expect, it } from 'vitest';
 import { openStore } from '../../coordinator/store/open-store.js';
-import { recordText } from '../../coordinator/store/sqlite/record.js';
+import { recordText, rowFrom } from '../../coordinator/store/sqlite/record.js';
 import type { Store } from '../../coordinator/store/store.js';
 import { describeStore } from './conformance.js';
 import { afterTest, freshFolder, storeAt } from './places.js';
@@ -99,8 +99,15 @@ describe('record', () => {
       ...[digest, createWallMs, payloadBytes, revision, state, tag, readyWallMs, dueWallMs],
       ...[attempt, leaseId, workerId, incarnation, assignWallMs, attemptOpen],
       ...[failureCount, crashCount, releaseCount, releaseStreak, silenceCount, cancelRequested],
-      ...[row.history, row.endWallMs, row.failure],
+      ...[row.history, row.endWallMs, row.failure, row.requeuedAttempt],
     ]);
+  });
+
+  it('is read as never requeued when it was written before that could be', () => {
+    const row = fullRow();
+    const record = JSON.parse(recordText(row)) as unknown[];
+    const older = record.slice(0, 34) as unknown as Parameters<typeof rowFrom>[0];
+    expect(rowFrom(older)).toEqual({ ...row, requeuedAttempt: 0 });
   });
 });
 
