@@ -32,7 +32,7 @@ export function storeAt(path: string, options: Omit<SqliteStoreOptions, 'path'> 
 }
 
 /** Another process on that file: see store-holder.ts. */
-export function startHolder(path: string, mode: 'hold' | 'commit' | 'once'): Program {
+export function startHolder(path: string, mode: 'hold' | 'commit' | 'purge' | 'once'): Program {
   const holder = startNode('holder', [`${ROOT}dist/test/store/store-holder.js`, path, mode]);
   afterTest(() => {
     holder.kill('SIGKILL');
