@@ -13,7 +13,7 @@ export interface StreamEnd {
   readonly message: string;
 }
 
-/** What the owner of a stream wants to hear. Nothing comes after `onEnd`, nor after close(). */
+/** What the owner of a stream wants to hear. Nothing comes after `onEnd`, nor after close() but `onClosed`. */
 export interface FrameListener<O> {
   /** The connection stands, so that something at the address speaks HTTP/2. */
   onOpen?(): void;
@@ -21,6 +21,8 @@ export interface FrameListener<O> {
   /** There is room for another frame. */
   onWritable(): void;
   onEnd(end: StreamEnd): void;
+  /** After close(): nothing of the stream is open any more. */
+  onClosed?(): void;
 }
 
 /** An open stream of frames to a coordinator. */
@@ -108,6 +110,7 @@ class GrpcFrameStream<M extends DescMethodBiDiStreaming> implements FrameStream<
     if (!gently) {
       this.#call.cancel();
       this.#client.close();
+      this.listener.onClosed?.();
       return;
     }
     this.#call.end();
@@ -115,6 +118,7 @@ class GrpcFrameStream<M extends DescMethodBiDiStreaming> implements FrameStream<
     this.#call.once('status', () => {
       clearTimeout(timer);
       this.#client.close();
+      this.listener.onClosed?.();
     });
   }
 

@@ -5,8 +5,10 @@ export type EncodedJson =
   | { readonly ok: true; readonly data: Uint8Array }
   | {
       readonly ok: false;
-      /** A sentence that names the place and what to do. */
-      readonly message: string;
+      /** The value within the whole: `payload.items[3].total`. */
+      readonly place: string;
+      /** What it is and what to do: `is a BigInt; pass Number(x) or String(x)`. */
+      readonly says: string;
     };
 
 const encoder = new TextEncoder();
@@ -20,13 +22,13 @@ const encoder = new TextEncoder();
 export function encodeJson(what: string, value: unknown): EncodedJson {
   try {
     const fault = findFault(value, new Set());
-    if (fault !== undefined) return { ok: false, message: fault.render(what) };
+    if (fault !== undefined) return { ok: false, place: fault.place(what), says: fault.says };
     // Undefined only for an undefined value: everything else that JSON has no form for is a fault above.
     return { ok: true, data: encoder.encode(JSON.stringify(value) ?? 'null') };
   } catch (error) {
     // A toJSON() or getter that throws, or nesting that is deeper than the stack.
     const why = error instanceof RangeError ? 'it is nested too deeply' : String(error);
-    return { ok: false, message: `${what} cannot be written as JSON: ${why}` };
+    return { ok: false, place: what, says: `cannot be written as JSON: ${why}` };
   }
 }
 
@@ -34,19 +36,19 @@ export function encodeJson(what: string, value: unknown): EncodedJson {
 class Fault {
   private readonly path: (string | number)[] = [];
 
-  constructor(private readonly says: string) {}
+  constructor(readonly says: string) {}
 
   below(key: string | number): this {
     this.path.unshift(key);
     return this;
   }
 
-  render(root: string): string {
+  place(root: string): string {
     const steps = this.path.map((key) => {
       if (typeof key === 'number') return `[${key}]`;
       return /^[A-Za-z_$][\w$]*$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`;
     });
-    return `${root}${steps.join('')} ${this.says}`;
+    return `${root}${steps.join('')}`;
   }
 }
 

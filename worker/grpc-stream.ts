@@ -4,11 +4,7 @@ import {
   type FrameStream,
   type OpenFrameStream,
 } from '../client/frame-stream.js';
-import {
-  WorkerService,
-  type ConnectRequest,
-  type ConnectResponse,
-} from '../proto/gen/remuda/v1/worker_service_pb.js';
+import { WorkerService, type ConnectRequest, type ConnectResponse } from '../proto/gen/remuda/v1/worker_service_pb.js';
 
 /** What the owner of a stream wants to hear. Nothing comes after `onEnd`. */
 export type StreamListener = FrameListener<ConnectResponse>;

@@ -31,7 +31,7 @@ export function encodeContent(what: string, value: unknown, maxBytes: number): P
     return isContentFault(content) ? content : { contentType: BYTES_CONTENT_TYPE, data: new Uint8Array(value) };
   }
   const encoded = encodeJson(what, value);
-  if (!encoded.ok) return { reason: 'RESULT_NOT_JSON', message: encoded.message };
+  if (!encoded.ok) return { reason: 'RESULT_NOT_JSON', message: `${encoded.place} ${encoded.says}` };
   return bounded(what, { contentType: JSON_CONTENT_TYPE, data: encoded.data }, maxBytes);
 }
 
