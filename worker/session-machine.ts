@@ -28,6 +28,8 @@
  * them, and tick again at {@link SessionMachine.deadlineMs}.
  */
 import { create } from '@bufbuild/protobuf';
+import { Backoff } from '../client/backoff.js';
+import type { StreamEnd } from '../client/frame-stream.js';
 import {
   HeartbeatSchema,
   LeavingSchema,
@@ -40,7 +42,6 @@ import { FleetError } from '../proto/fleet-error.js';
 import type { PayloadContent } from '../proto/payload.js';
 import type { HeldAttempt } from './attempt-book.js';
 import { AttemptKeeper } from './attempt-keeper.js';
-import { Backoff } from './backoff.js';
 import { Departure } from './departure.js';
 import { newHello } from './hello.js';
 import { EXIT_RECYCLE, EXIT_REFUSED, EXIT_SUPERSEDED, type SessionEffect } from './session-effects.js';
@@ -48,15 +49,6 @@ import { SESSION_PERIODS, type SessionOptions, type SessionPeriods } from './ses
 import type { SessionState } from './session-state.js';
 import type { AttemptKey, LeaveCause, SessionEvent, SessionExit, Settlement } from './thread-messages.js';
 import { WorkerLink } from './worker-link.js';
-
-/** How a stream ended. */
-export interface StreamEnd {
-  /** Name of the gRPC status code; OK if the coordinator just closed it. */
-  readonly code: string;
-  /** ErrorInfo.reason; empty if there is none. */
-  readonly reason: string;
-  readonly message: string;
-}
 
 /** A worker's own measurements, for a heartbeat. */
 export interface WorkerLoad {
