@@ -34,5 +34,5 @@ export {
   type TaskHandler,
   type TaskHandlerOptions,
 } from './task-handler.js';
-export type { OnStuck } from './session-options.js';
-export type { LeaveCause, SessionEvent, SessionExit } from './thread-messages.js';
+export type { OnStuck, SessionMode } from './session-options.js';
+export type { LeaveCause, SessionEvent, SessionExit } from './session-messages.js';

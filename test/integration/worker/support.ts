@@ -94,6 +94,18 @@ export class Session {
     });
   }
 
+  /** Several tasks with payloads of bytes, in one frame. */
+  assignBytes(tasks: readonly { taskId: string; type: string; data: Uint8Array }[]): void {
+    this.say({
+      assignments: tasks.map(({ taskId, type, data }) => ({
+        attempt: { taskId, attempt: 1, leaseId: 'f'.repeat(16) },
+        type,
+        timeoutMs: 60_000,
+        payload: { contentType: 'application/octet-stream', body: { case: 'data', value: data } },
+      })),
+    });
+  }
+
   cancel(taskId: string): void {
     this.say({
       cancels: [{ attempt: { taskId, attempt: 1, leaseId: 'f'.repeat(16) }, reason: CancelReason.REQUESTED }],
