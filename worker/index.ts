@@ -30,6 +30,7 @@ export type { FleetWorker, StopOptions, WorkerEvent, WorkerEventName } from './f
 export {
   TaskAbortedError,
   type AbortCause,
+  type Handlers,
   type TaskContext,
   type TaskHandler,
   type TaskHandlerOptions,

@@ -147,7 +147,10 @@ function parseFlags(argv: readonly string[]): { flags: Flags; rest: string[]; fa
   const command = new Command('remuda-worker')
     .description('Runs the handlers of a file for a Remuda coordinator.')
     .version(packageVersion())
-    .argument('[HANDLERS]', 'handlers file (.js, .mjs, .cjs): its default export maps task types to functions')
+    .argument(
+      '[HANDLERS]',
+      'handlers file (.js, .mjs, .cjs; from Node 22.18 on .ts, .mts, .cts): its default export maps task types to functions',
+    )
     .option('--address <HOST:PORT>', `the coordinator, or unix:PATH (default ${DEFAULT_ADDRESS})`)
     .option(
       '--worker-id <ID>',

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js';
@@ -283,13 +283,19 @@ export class Program {
   }
 }
 
-/** A directory with a handlers file in it; gone after the test. */
-export function handlersFile(body: string): string {
+/** A directory with a handlers file in it, and other files beside it by name; gone after the test. */
+export function handlersFile(
+  body: string,
+  name = 'handlers.mjs',
+  others: Readonly<Record<string, string>> = {},
+): string {
   const directory = realpathSync(mkdtempSync(join(tmpdir(), 'remuda-worker-')));
   cleanups.push(() => rmSync(directory, { recursive: true, force: true }));
-  const path = join(directory, 'handlers.mjs');
-  writeFileSync(path, body);
-  return path;
+  for (const [file, content] of Object.entries({ ...others, [name]: body })) {
+    mkdirSync(dirname(join(directory, file)), { recursive: true });
+    writeFileSync(join(directory, file), content);
+  }
+  return join(directory, name);
 }
 
 /** True as long as a process of this id exists. */
