@@ -23,8 +23,7 @@ export interface BenchOptions {
   readonly list: boolean;
 }
 
-/** The command that repeats a run. */
-export const COMMAND = 'npm run bench';
+const COMMAND = 'npm run bench';
 
 const ROUNDS = { full: 5, quick: 1, max: 100 } as const;
 const MEASURE_MS = { full: 2_000, quick: 600, min: 50, max: 60_000 } as const;
@@ -88,6 +87,12 @@ export function parseBenchOptions(argv: readonly string[], names: readonly strin
     profile: textOf(given.profile),
     list: given.list === true,
   };
+}
+
+/** The command that measures the same again, whatever the defaults are by then. */
+export function commandOf({ only, rounds, measureMs }: BenchOptions): string {
+  const parts = only.map((part) => ` --only ${part}`);
+  return `${COMMAND} -- --runs ${rounds} --time ${measureMs}ms${parts.join('')}`;
 }
 
 function roundsOf(text: string | null, quick: boolean, faults: string[]): number {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { usageOrExit } from '../../proto/program-options.js';
 import { endPrograms } from '../support/programs.js';
-import { COMMAND, parseBenchOptions, type BenchOptions } from './bench-options.js';
+import { commandOf, parseBenchOptions, type BenchOptions } from './bench-options.js';
 import { FLOOR_CONTENDERS } from './floor-contenders.js';
 import { machineFacts } from './machine.js';
 import { killPeers } from './peer.js';
@@ -15,7 +15,7 @@ import { measureRounds } from './rounds.js';
 
 const CONTENDERS = [...FLOOR_CONTENDERS, ...REMUDA_CONTENDERS];
 
-async function measure(options: BenchOptions, command: string, folder: string, signal: AbortSignal): Promise<Report> {
+async function measure(options: BenchOptions, folder: string, signal: AbortSignal): Promise<Report> {
   const { only, rounds, measureMs, settleMs, warmMs, profile } = options;
   const startTime = new Date().toISOString();
   const machine = machineFacts(folder);
@@ -32,7 +32,14 @@ async function measure(options: BenchOptions, command: string, folder: string, s
     },
     { folder, warmMs, profileFolder: profile === null ? null : resolve(profile) },
   );
-  return { command, startTime, machine, rounds, measureMs, results: resultsOf(CONTENDERS, samples) };
+  return {
+    command: commandOf(options),
+    startTime,
+    machine,
+    rounds,
+    measureMs,
+    results: resultsOf(CONTENDERS, samples),
+  };
 }
 
 /** Told to stop, it ends all processes, which fails whatever is being measured. */
@@ -53,11 +60,10 @@ async function main(argv: readonly string[]): Promise<void> {
   const names = CONTENDERS.flatMap((contender) => contender.rows.map((row) => rowName(contender, row)));
   const options = usageOrExit(() => parseBenchOptions(argv, names));
   if (options.list) return void process.stdout.write(`${names.join('\n')}\n`);
-  const command = argv.length === 0 ? COMMAND : `${COMMAND} -- ${argv.join(' ')}`;
   const signal = stopOnSignals();
   const folder = mkdtempSync(join(tmpdir(), 'remuda-bench-'));
   try {
-    const report = await measure(options, command, folder, signal);
+    const report = await measure(options, folder, signal);
     process.stdout.write(renderText(report));
     if (options.json !== null) writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`);
     if (options.markdown !== null) writeFileSync(options.markdown, renderMarkdown(report));
