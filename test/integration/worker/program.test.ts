@@ -56,7 +56,7 @@ describe.each(SESSION_MODES)('remuda-worker --session %s', { timeout: 60_000 }, 
     await coordinator.session();
     program.process.stdout?.destroy();
     program.process.kill('SIGTERM');
-    expect(await program.exit()).toBe(0);
+    expect(await program.ended()).toEqual({ code: 0, signal: null });
   });
 
   it('should drain on SIGTERM: finish, abort at the deadline, tear down, exit 0', async () => {
