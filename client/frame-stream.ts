@@ -1,6 +1,7 @@
 import { fromBinary, toBinary, type DescMethodBiDiStreaming, type MessageShape } from '@bufbuild/protobuf';
 import { Client, credentials, status as Code, type ClientDuplexStream } from '@grpc/grpc-js';
 import { FleetError } from '../proto/fleet-error.js';
+import { GatedWriter } from '../proto/gated-writer.js';
 import { methodDefinition } from '../proto/service-definition.js';
 import { channelOptions } from './channel-options.js';
 
@@ -37,8 +38,6 @@ export interface FrameStream<I> {
 /** Opens a stream to a coordinator. */
 export type OpenFrameStream<I, O> = (listener: FrameListener<O>) => FrameStream<I>;
 
-/** grpc-js counts messages, not bytes: no more than this, or one frame, waits inside it (design section 8). */
-const UNWRITTEN_BYTES_MAX = 65_536;
 /** How long a gentle end may take. */
 const CLOSE_MS = 1_000;
 
@@ -58,7 +57,7 @@ export function grpcDialler<M extends DescMethodBiDiStreaming>(
 class GrpcFrameStream<M extends DescMethodBiDiStreaming> implements FrameStream<MessageShape<M['input']>> {
   readonly #client: Client;
   readonly #call: ClientDuplexStream<Buffer, MessageShape<M['output']>>;
-  #unwrittenBytes = 0;
+  readonly #writer: GatedWriter;
   #closed = false;
 
   constructor(
@@ -73,6 +72,9 @@ class GrpcFrameStream<M extends DescMethodBiDiStreaming> implements FrameStream<
       (bytes: Buffer) => bytes,
       (bytes: Buffer) => fromBinary(method.output, bytes) as MessageShape<M['output']>,
     );
+    this.#writer = new GatedWriter(this.#call, () => {
+      if (!this.#closed) listener.onWritable();
+    });
     this.#call.on('data', (frame: MessageShape<M['output']>) => {
       if (!this.#closed) listener.onFrame(frame);
     });
@@ -89,19 +91,13 @@ class GrpcFrameStream<M extends DescMethodBiDiStreaming> implements FrameStream<
   }
 
   get writable(): boolean {
-    return !this.#closed && this.#unwrittenBytes < UNWRITTEN_BYTES_MAX;
+    return !this.#closed && this.#writer.hasRoom;
   }
 
   write(frame: MessageShape<M['input']>): void {
     if (this.#closed) return;
     const bytes = toBinary(this.method.input, frame);
-    const { byteLength } = bytes;
-    this.#unwrittenBytes += byteLength;
-    this.#call.write(Buffer.from(bytes.buffer, bytes.byteOffset, byteLength), () => {
-      const wasFull = !this.writable;
-      this.#unwrittenBytes -= byteLength;
-      if (wasFull && this.writable) this.listener.onWritable();
-    });
+    this.#writer.write(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
   }
 
   close(gently: boolean): void {
