@@ -1,4 +1,10 @@
-import { create, type DescMethodUnary, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf';
+import {
+  create,
+  type DescMethodServerStreaming,
+  type DescMethodUnary,
+  type MessageInitShape,
+  type MessageShape,
+} from '@bufbuild/protobuf';
 import {
   Client,
   connectivityState,
@@ -45,7 +51,7 @@ export interface RpcCallOptions {
 const CONNECT_TIMEOUT_MS = 5_000;
 const CALL_TIMEOUT_MS = 10_000;
 
-/** One connection to a coordinator, for unary calls. It dials at the first call. */
+/** One connection to a coordinator, for calls whose request is one message. It dials at the first call. */
 export class RpcChannel implements Disposable {
   readonly #client: Client;
   readonly #connectTimeoutMs: number;
@@ -82,6 +88,41 @@ export class RpcChannel implements Disposable {
       return await this.#unary(method, request, deadlineMs, options);
     } catch (error) {
       throw this.#explain(FleetError.from(error), timeoutMs, options.signal?.aborted === true);
+    }
+  }
+
+  /**
+   * Calls a method that answers with a stream. The answers come as they are asked for: whoever stops asking holds up the stream,
+   * and whoever leaves the loop ends the call. Nothing is repeated; there is no deadline.
+   *
+   * @throws FleetError as {@link call}, also after any number of answers
+   */
+  async *stream<M extends DescMethodServerStreaming>(
+    method: M,
+    request: MessageInitShape<M['input']>,
+    { signal }: Pick<RpcCallOptions, 'signal'> = {},
+  ): AsyncGenerator<MessageShape<M['output']>, void, undefined> {
+    await this.#connected(signal);
+    const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
+    const isCancelled = () => signal?.aborted === true;
+    if (isCancelled()) throw cancelled(path);
+    const call = this.#client.makeServerStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      create(method.input, request) as MessageShape<M['input']>,
+    );
+    const cancel = () => call.cancel();
+    signal?.addEventListener('abort', cancel, { once: true });
+    // After the loop has been left nobody else listens, and the end of the call is an error for grpc-js.
+    call.on('error', () => undefined);
+    try {
+      for await (const answer of call) yield answer as MessageShape<M['output']>;
+    } catch (error) {
+      throw this.#explain(FleetError.from(error), null, isCancelled());
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+      call.cancel();
     }
   }
 
