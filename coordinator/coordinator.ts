@@ -98,13 +98,19 @@ export class Coordinator {
       },
     });
     this.#tasks = new TaskServiceImplementation({ engine, runtime, maxPayloadBytes, onBug });
-    const fleet = new FleetServiceImplementation({ engine, version, startWallMs: runtime.now().wallMs, onBug });
+    const fleet = new FleetServiceImplementation({
+      engine,
+      runtime,
+      version,
+      startWallMs: runtime.now().wallMs,
+      onBug,
+    });
     this.#metrics = new Metrics({
       version,
       stats: () => engine.stats(),
       sessions: () => this.#sessions.figures,
       inboxSize: () => engine.inboxSize,
-      waitingCalls: () => this.#tasks.waitingCalls,
+      waiting: () => this.#tasks.figures,
     });
     this.#server = new Server(serverOptions(config));
     for (const service of [this.#sessions, this.#tasks, fleet, this.#health]) service.addToServer(this.#server);

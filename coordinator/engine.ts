@@ -36,7 +36,14 @@ import type { ProgressNote, ReplyToken, TaskBody, TaskRow } from './core/task.js
 import { fleetStats } from './core/views.js';
 import { Inbox, type InboxLimits } from './inbox.js';
 import type { Runtime } from './runtime.js';
-import { StoreError, type Store, type StoredTask, type WriteResult } from './store/store.js';
+import {
+  StoreError,
+  type ListPage,
+  type ListParams,
+  type Store,
+  type StoredTask,
+  type WriteResult,
+} from './store/store.js';
 
 /** The answer to a caller: the core's, with what only the store has. */
 export type EngineReply =
@@ -69,6 +76,15 @@ export interface EngineOptions {
   readonly onStoreTrouble?: (message: string | null) => void;
   /** Called after each step; throws if the state cannot be. Tests and simulation only: it looks at everything. */
   readonly checkInvariants?: (state: SchedulerState) => void;
+}
+
+/** What the store keeps. */
+export interface StoreCounts {
+  /** Dead letters included. */
+  readonly endedTasks: number;
+  readonly deadLetters: number;
+  readonly usedBytes: number;
+  readonly limitBytes: number;
 }
 
 export interface BatchFigures {
@@ -158,10 +174,11 @@ export class Engine {
   async #start(): Promise<void> {
     const { store, config } = this.#options;
     this.#checkStarting();
-    const { longestLeaseMs } = await store.open();
+    const opened = await store.open();
+    const { longestLeaseMs } = opened;
     const rows = await this.#loadOpen();
     this.#checkStarting();
-    restore(this.#state, rows, longestLeaseMs);
+    restore(this.#state, rows, opened);
     // Before the first frame that grants it. An earlier, longer one still counts until all that hold it are accounted for.
     const leaseMs = Math.max(longestLeaseMs, config.leaseMs);
     await this.#retried(() => store.commit([{ kind: 'longestLease', leaseMs }]));
@@ -186,16 +203,24 @@ export class Engine {
   }
 
   /**
-   * Appends an input of a worker's session, in any case: the session has acknowledged its arrival. A quarter of the inbox is
-   * reserved for them.
+   * Appends an input of a stream, in any case: what has been read of a stream is not refused. A quarter of the inbox is
+   * reserved for workers.
    *
    * @returns False if there is no more room: stop reading the stream, and go on after {@link onDrained}.
    */
-  append(input: Input, bytes: number): boolean {
+  append(input: Input, bytes: number, from: 'worker' | 'client' = 'worker'): boolean {
     if (this.#status !== 'running' && this.#status !== 'stopping') return true;
     this.#inbox.push(input, bytes, this.#options.runtime.now().monoMs);
     this.#kick();
-    return this.#inbox.hasRoom(0, 'worker');
+    return this.#inbox.hasRoom(0, from);
+  }
+
+  /** A token for a caller that asks for much: every reply to the inputs that it appends goes to `listener`. */
+  subscribe(listener: Listener): ReplyToken {
+    const token = this.#nextToken;
+    this.#nextToken += 1;
+    this.#listeners.set(token, listener);
+    return token;
   }
 
   /** Nothing was read of some streams for this long: nobody's silence in that time counts. */
@@ -215,10 +240,8 @@ export class Engine {
    */
   ask(make: (token: ReplyToken) => Input, bytes: number, listener: Listener): ReplyToken | null {
     if (!this.#inbox.hasRoom(bytes, 'client') || this.#answers.size >= this.#options.inbox.maxInputs) return null;
-    const token = this.#nextToken;
-    this.#nextToken += 1;
+    const token = this.subscribe(listener);
     this.#inbox.push(make(token), bytes, this.#options.runtime.now().monoMs);
-    this.#listeners.set(token, listener);
     this.#kick();
     return token;
   }
@@ -228,10 +251,38 @@ export class Engine {
     this.#listeners.delete(token);
   }
 
-  /** Nobody waits for the task any more; with `cancel` it is cancelled too. Never refused: it makes work less. */
-  abandon(token: ReplyToken, taskId: string, cancel: boolean): void {
-    this.forget(token);
-    if (this.#status === 'running') this.#push({ kind: 'abandon', token, taskId, cancel });
+  /**
+   * The caller waits for these tasks no more; with `cancel` they are cancelled too, unless others wait. Never refused: it makes
+   * work less.
+   */
+  abandon(token: ReplyToken, taskIds: Iterable<string>, cancel: boolean): void {
+    if (this.#status === 'running') this.#push({ kind: 'abandon', token, taskIds, cancel });
+  }
+
+  /** Somebody has the end of a task: the store need not keep it as long as one that nobody has seen. */
+  seen(_taskId: string, _endWallMs: number, _how: 'acknowledged' | 'read'): void {
+    return;
+  }
+
+  /** What the store keeps, now. */
+  storeCounts(): StoreCounts {
+    return { endedTasks: 0, deadLetters: 0, usedBytes: 0, limitBytes: 0 };
+  }
+
+  /** One page of tasks as the store has them, the newest submit first; or why it gives none. Beside the turns. */
+  async listTasks(params: ListParams): Promise<({ kind: 'page' } & ListPage) | { kind: 'refused'; message: string }> {
+    try {
+      return { kind: 'page', ...(await this.#options.store.list(params)) };
+    } catch (error) {
+      // What is wrong with reading alone takes nothing from what was acknowledged.
+      if (error instanceof StoreError) return { kind: 'refused', message: error.message };
+      throw error;
+    }
+  }
+
+  /** True if tasks as old as this id says have been purged. */
+  wasPurged(_taskId: string): boolean {
+    return false;
   }
 
   /** Answers what has arrived, if the store takes it, and closes the store. Idempotent; also in the middle of a start. */
@@ -445,14 +496,13 @@ function bodiesOf(writes: readonly Write[], results: readonly WriteResult[]): Ma
   const bodies = new Map<string, TaskBody>();
   for (const [index, result] of results.entries()) {
     const write = writes[index];
-    if (write === undefined || write.kind === 'longestLease') continue;
+    if (write === undefined || write.kind === 'longestLease' || write.kind === 'drain') continue;
+    const taskId = write.kind === 'delete' ? write.taskId : write.row.taskId;
     if (result.kind === 'conflict') {
       const found = result.row === null ? 'no row' : `revision ${result.row.revision}`;
-      throw new Error(
-        `the store has ${found} of task ${write.row.taskId}, not what revision ${write.row.revision} replaces`,
-      );
+      throw new Error(`the store has ${found} of task ${taskId}, which is not what a write (${write.kind}) expected`);
     }
-    if (result.body !== null) bodies.set(write.row.taskId, result.body);
+    if (result.body !== null) bodies.set(taskId, result.body);
   }
   return bodies;
 }

@@ -36,6 +36,10 @@ export class CoreEventLog {
         if (log.isLevelEnabled(level) && this.#mayWrite()) log[level](fields, event.name);
         break;
       }
+      case 'task-requeued':
+      case 'task-deleted':
+        log.info({ task_id: event.taskId, type: event.type }, event.name);
+        break;
       default: {
         const level = event.name === 'worker-lost' || event.name === 'zombie-detected' ? 'warn' : 'info';
         const { workerId, incarnation, attempts, message } = event;

@@ -2,6 +2,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import type { CoreEvent, FleetStatsView } from './core/outputs.js';
 import type { BatchFigures } from './engine.js';
 import { reuseRate } from './services/fleet-view.js';
+import type { TaskServiceFigures } from './services/task-service.js';
 import type { SessionFigures } from './session/session-host.js';
 
 /** Where the figures come from, read when somebody asks for them. */
@@ -10,7 +11,7 @@ export interface MetricsSources {
   readonly stats: () => FleetStatsView;
   readonly sessions: () => Readonly<SessionFigures>;
   readonly inboxSize: () => number;
-  readonly waitingCalls: () => number;
+  readonly waiting: () => TaskServiceFigures;
 }
 
 /** From a tenth of a millisecond to a minute. */
@@ -151,10 +152,17 @@ function addTotals({ stats }: MetricsSources, registers: Registry[]): void {
   total('remuda_reports_refused_total', refused, () => stats().totals.reportsRefused);
 }
 
-function addTraffic({ sessions, inboxSize, waitingCalls }: MetricsSources, registers: Registry[]): void {
+function addTraffic({ sessions, inboxSize, waiting }: MetricsSources, registers: Registry[]): void {
   addGauge('remuda_sessions', 'Open streams of workers.', () => sessions().sessions, registers);
   addGauge('remuda_inbox_inputs', 'Inputs that wait for the next step.', inboxSize, registers);
-  addGauge('remuda_waiting_calls', 'RunTask calls whose tasks have not ended.', waitingCalls, registers);
+  addGauge(
+    'remuda_waiting_calls',
+    'RunTask calls whose tasks have not ended.',
+    () => waiting().waitingCalls,
+    registers,
+  );
+  addGauge('remuda_task_streams', 'Open streams of clients.', () => waiting().streams, registers);
+  addGauge('remuda_watches', 'WatchTask calls.', () => waiting().watches, registers);
   const total = (name: string, help: string, value: () => number): void => {
     addCounter(name, help, value, registers);
   };

@@ -2,6 +2,8 @@
 
 /** `worker_id`. */
 export const WORKER_ID_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,126}$/;
+/** A `worker_id` in which `*` stands for any characters. */
+export const WORKER_PATTERN_PATTERN = /^[A-Za-z0-9*][A-Za-z0-9._:/@*-]{0,126}$/;
 /** A task's type. */
 export const TASK_TYPE_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,126}$/;
 /** A UUID of any version, in either case. */

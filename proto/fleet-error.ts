@@ -108,11 +108,20 @@ export class FleetError extends Error {
     return new FleetError(Code.INTERNAL, 'INTERNAL', message, { cause: error });
   }
 
+  /** As google.rpc.Status, of an item of a batch. */
+  static fromMessage({ code, message, details }: Status): FleetError {
+    return FleetError.#read(code, message, details, undefined);
+  }
+
   /** A status as grpc-js hands it to callers (ServiceError, StatusObject); its details are read if they can be. */
   static fromStatus(status: StatusLike): FleetError {
-    const found: { -readonly [K in keyof FleetErrorOptions]: FleetErrorOptions[K] } = { cause: status };
+    return FleetError.#read(status.code, status.details, detailsOf(status), status);
+  }
+
+  static #read(code: Code, message: string, details: readonly Any[], cause: unknown): FleetError {
+    const found: { -readonly [K in keyof FleetErrorOptions]: FleetErrorOptions[K] } = { cause };
     let reason = '';
-    for (const detail of detailsOf(status)) {
+    for (const detail of details) {
       const info = anyUnpack(detail, ErrorInfoSchema);
       if (info?.domain === ERROR_DOMAIN) {
         reason = info.reason;
@@ -125,7 +134,7 @@ export class FleetError extends Error {
       const quota = anyUnpack(detail, QuotaFailureSchema)?.violations[0];
       if (quota !== undefined) found.quota = { subject: quota.subject, description: quota.description };
     }
-    return new FleetError(status.code, reason, status.details, found);
+    return new FleetError(code, reason, message, found);
   }
 
   /** As google.rpc.Status, for an item of a batch. */

@@ -5,6 +5,7 @@ import { failureOf, finishTask, givePlace } from './outcome.js';
 import type { Step, TaskRecord } from './state.js';
 import { hasEnded, storedBytes, type TaskRow } from './task.js';
 import type { Reply, Waiting } from './outputs.js';
+import type { Waiter } from './waiters.js';
 
 type Of<K extends Input['kind']> = Extract<Input, { kind: K }>;
 
@@ -13,13 +14,14 @@ export function applySubmit(step: Step, input: Of<'submit'>): void {
   const { taskId, token } = input;
   const known = state.tasks.get(taskId) ?? step.endedRow(taskId);
   if (known !== undefined) {
-    if (known.digest !== input.digest) step.reply(token, { kind: 'idTaken', taskId });
+    // Like every answer to a submit at the end: a caller of many gets them in their order.
+    if (known.digest !== input.digest) step.replyAtEnd(token, () => ({ kind: 'idTaken', taskId }));
     else answerSubmit(step, input, known, true);
     return;
   }
   const refusal = refuseNew(step, input);
   if (refusal !== null) {
-    step.reply(token, refusal);
+    step.replyAtEnd(token, () => refusal);
     return;
   }
   answerSubmit(step, input, admitTask(step, input), false);
@@ -32,9 +34,10 @@ function refuseNew(step: Step, { taskId, spec, body }: Of<'submit'>): Reply | nu
   if (deadlineWallMs !== null && deadlineWallMs <= now.wallMs) {
     return { kind: 'deadlinePassed', taskId, lateMs: now.wallMs - deadlineWallMs };
   }
-  if (state.tasks.size >= state.config.maxOpenTasks) return { kind: 'queueFull', limit: state.config.maxOpenTasks };
+  if (state.tasks.size >= state.config.maxOpenTasks)
+    return { kind: 'queueFull', taskId, limit: state.config.maxOpenTasks };
   const bytes = storedBytes(body.payload.data.byteLength);
-  if (bytes > step.storeRoomBytes) return { kind: 'storeFull' };
+  if (bytes > step.storeRoomBytes) return { kind: 'storeFull', taskId };
   step.storeRoomBytes -= bytes;
   return null;
 }
@@ -91,13 +94,14 @@ function newRow(
     silenceCount: 0,
     cancelRequested: false,
     history: [],
+    requeuedAttempt: 0,
     endWallMs: null,
     failure: null,
   };
 }
 
 function answerSubmit(step: Step, input: Of<'submit'>, task: TaskRow, alreadyExisted: boolean): void {
-  const { taskId, token, wait } = input;
+  const { taskId, token, want } = input;
   const record = step.state.tasks.get(taskId);
   step.replyAtEnd(token, () => {
     const waiting = record === undefined ? null : waitingOf(step, record);
@@ -105,9 +109,29 @@ function answerSubmit(step: Step, input: Of<'submit'>, task: TaskRow, alreadyExi
     const notice = capableWorkers === 0 && waiting?.reason.startsWith('NO_') === true ? waiting.message : '';
     return { kind: 'submitted', taskId, state: (record ?? task).state, alreadyExisted, capableWorkers, notice };
   });
-  if (!wait) return;
-  if (record === undefined) step.replyAtEnd(token, () => ({ kind: 'task', taskId, waiting: null, progress: null }));
-  else record.waiters.push(token);
+  if (want !== null) hear(step, taskId, { token, want });
+}
+
+export function applyAwait(step: Step, { taskId, token, want }: Of<'await'>): void {
+  if (!step.state.tasks.has(taskId) && step.endedRow(taskId) === undefined) {
+    step.replyAtEnd(token, () => ({ kind: 'taskNotFound', taskId }));
+  } else {
+    hear(step, taskId, { token, want });
+  }
+}
+
+/** From now on the caller hears of the task; of one that has ended, at once. */
+function hear(step: Step, taskId: string, waiter: Waiter): void {
+  const { token, want } = waiter;
+  const record = step.state.tasks.get(taskId);
+  if (record === undefined) {
+    // Its result is in the store.
+    const ended: Reply =
+      want === 'change' ? { kind: 'changed', taskId } : { kind: 'task', taskId, waiting: null, progress: null };
+    step.replyAtEnd(token, () => ended);
+  } else if (!record.waiters.some((other) => other.token === token)) {
+    record.waiters.push(waiter);
+  }
 }
 
 /** Why the task is not running; null if it is, or has ended. */
@@ -130,13 +154,25 @@ export function applyCancel(step: Step, { taskId, token }: Of<'cancel'>): void {
   step.replyAtEnd(token, () => ({ kind: 'cancelled', taskId, state: row.state }));
 }
 
-export function applyAbandon(step: Step, { taskId, token, cancel }: Of<'abandon'>): void {
-  const task = step.state.tasks.get(taskId);
-  // Who does not wait for it cancels nothing: his submit was refused because the id is somebody else's.
-  if (task?.waiters.includes(token) !== true) return;
-  task.waiters = task.waiters.filter((waiter) => waiter !== token);
-  // Others still want it: a caller that was cut may have called again before we noticed.
-  if (cancel && task.waiters.length === 0) cancelTask(step, task);
+export function applyAbandon(step: Step, { taskIds, token, cancel }: Of<'abandon'>): void {
+  for (const taskId of taskIds) {
+    const task = step.state.tasks.get(taskId);
+    // Who does not wait for it cancels nothing: his submit was refused because the id is somebody else's.
+    if (task?.waiters.some((waiter) => waiter.token === token) !== true) continue;
+    task.waiters = task.waiters.filter((waiter) => waiter.token !== token);
+    // Others still want it: a caller that was cut may have called again before we noticed.
+    if (cancel && !task.waiters.some(({ want }) => want !== 'change')) cancelTask(step, task);
+  }
+}
+
+export function applyExplain(step: Step, { taskIds, token }: Of<'explain'>): void {
+  step.replyAtEnd(token, () => {
+    const open = taskIds.flatMap((taskId) => step.state.tasks.get(taskId) ?? []);
+    const tasks = new Map(
+      open.map((task) => [task.taskId, { waiting: waitingOf(step, task), progress: task.progress }] as const),
+    );
+    return { kind: 'explained', tasks };
+  });
 }
 
 export function applyGetTask(step: Step, { taskId, token }: Of<'getTask'>): void {

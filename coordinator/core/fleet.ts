@@ -1,5 +1,6 @@
 /** How workers come, go, fall silent and come back, and what their frames do. */
 import { cancelHold, markStarted } from './dispatch.js';
+import { drainFor } from './drains.js';
 import type { FrameInput, HelloInfo, Input, ReportInfo } from './inputs.js';
 import { leaseMarginMs, sameFence } from './lease.js';
 import { endAttempt, judged, releaseHold, released, type AttemptEnd } from './outcome.js';
@@ -93,6 +94,7 @@ export function createWorker(state: SchedulerState, workerId: string, incarnatio
     sessionId: null,
     suspect: false,
     draining: false,
+    drainedBy: drainFor(state, workerId),
     superseded: false,
     holds: new Map(),
     holdsByType: new Map(),
@@ -227,7 +229,9 @@ export function applyFrame(step: Step, input: FrameInput): void {
   for (const { ref, number, data } of input.progress) {
     const hold = holdOf(worker, ref);
     const task = hold === undefined ? undefined : currentTask(step, hold);
-    if (task !== undefined && number > (task.progress?.number ?? 0)) task.progress = { number, data };
+    if (task === undefined || number <= (task.progress?.number ?? 0)) continue;
+    task.progress = { number, data };
+    step.changed(task);
   }
   for (const ref of input.notStarted) giveBack(step, worker, ref, 'its worker gave it back unstarted');
   if (input.load !== null) worker.load = input.load;
@@ -444,6 +448,7 @@ function dropWorker(step: Step, worker: WorkerRecord): void {
     }
   }
   detach(state, worker);
+  step.someIdle = true;
   state.timers.cancel(worker.lease);
   for (const hold of worker.holds.values()) state.timers.cancel(hold.limit);
   worker.holds.clear();

@@ -1,3 +1,4 @@
+import type { Want } from './waiters.js';
 import type { AttemptOutcome, AttemptRef, Content, Failure, ReplyToken, TaskBody, TaskRow, TaskSpec } from './task.js';
 
 /** Time as the core sees it: leases, time-outs and back-offs on the monotonic clock, everything that people see on the wall. */
@@ -50,13 +51,26 @@ export type Input =
       readonly spec: TaskSpec;
       readonly body: TaskBody;
       readonly digest: string;
-      /** Also answer `ended` when the task has ended. */
-      readonly wait: boolean;
+      /** What else the caller wants to hear of the task, once it is accepted; null: nothing. */
+      readonly want: Want | null;
     }
-  /** The caller behind `token` no longer waits; `cancel` also cancels its task. */
-  | { readonly kind: 'abandon'; readonly token: ReplyToken; readonly taskId: string; readonly cancel: boolean }
+  /** The caller wants to hear of a task that somebody has submitted. */
+  | { readonly kind: 'await'; readonly token: ReplyToken; readonly taskId: string; readonly want: Want }
+  /** The caller behind `token` no longer waits; `cancel` also cancels the tasks that nobody else waits for. */
+  | {
+      readonly kind: 'abandon';
+      readonly token: ReplyToken;
+      readonly taskIds: Iterable<string>;
+      readonly cancel: boolean;
+    }
   | { readonly kind: 'cancel'; readonly token: ReplyToken; readonly taskId: string }
+  /** Dead letters go back to the queue. */
+  | { readonly kind: 'requeue'; readonly token: ReplyToken; readonly taskIds: readonly string[] }
+  /** Tasks that have ended are removed. */
+  | { readonly kind: 'delete'; readonly token: ReplyToken; readonly taskIds: readonly string[] }
   | { readonly kind: 'getTask'; readonly token: ReplyToken; readonly taskId: string }
+  /** What only the core knows of tasks that were read from the store. */
+  | { readonly kind: 'explain'; readonly token: ReplyToken; readonly taskIds: readonly string[] }
   | {
       readonly kind: 'listWorkers';
       readonly token: ReplyToken;
@@ -65,7 +79,24 @@ export type Input =
       readonly limit: number;
     }
   | { readonly kind: 'getWorker'; readonly token: ReplyToken; readonly workerId: string }
+  | {
+      readonly kind: 'listQueues';
+      readonly token: ReplyToken;
+      /** Only types that sort after this one. */
+      readonly afterType: string;
+      readonly limit: number;
+    }
   | { readonly kind: 'fleetStats'; readonly token: ReplyToken }
+  /** Workers that fit get nothing new, until the drain is given up. `whenIdle` answers once none of them holds anything. */
+  | {
+      readonly kind: 'drain';
+      readonly token: ReplyToken;
+      readonly patterns: readonly string[];
+      readonly whenIdle: boolean;
+    }
+  /** Answers a drain that waits, as it stands. */
+  | { readonly kind: 'stopWaiting'; readonly token: ReplyToken }
+  | { readonly kind: 'resume'; readonly token: ReplyToken; readonly patterns: readonly string[] }
   | { readonly kind: 'hello'; readonly sessionId: number; readonly atMonoMs: number; readonly hello: HelloInfo }
   | FrameInput
   /** Frames to the worker are (no longer) unacknowledged for too long; `takenBack` never left our outbox. */

@@ -2,6 +2,7 @@
  * What holds between any two steps. Linear in tasks, workers and match classes, so that a simulation can afford it after every
  * step; never called in production.
  */
+import { drainFor } from './drains.js';
 import { MAX_SUPERSEDED } from './fleet.js';
 import { sameFence } from './lease.js';
 import { serves, type MatchClass } from './match.js';
@@ -90,7 +91,9 @@ function checkTask(state: SchedulerState, task: TaskRecord): void {
 
 function checkCounters(task: TaskRecord): void {
   const { taskId, history } = task;
-  const charged = (charge: string): number => history.filter((entry) => entry.charge === charge).length;
+  const { requeuedAttempt } = task;
+  const counted = history.filter(({ attempt }) => attempt > requeuedAttempt);
+  const charged = (charge: string): number => counted.filter((entry) => entry.charge === charge).length;
   must(task.failureCount >= charged('FAILURE'), 'failureCount covers the history', taskId, task.failureCount);
   must(task.crashCount >= charged('CRASH'), 'crashCount covers the history', taskId, task.crashCount);
   must(task.releaseCount >= charged('FREE'), 'releaseCount covers the history', taskId, task.releaseCount);
@@ -102,8 +105,9 @@ function checkCounters(task: TaskRecord): void {
     task.releaseStreak,
   );
   must(
-    task.state === 'RUNNING' || task.attemptOpen === (history.at(-1)?.reported === false),
-    'a waiting task is open to a late report if its worker has not spoken',
+    task.state === 'RUNNING' ||
+      task.attemptOpen === (history.at(-1)?.reported === false && task.attempt > requeuedAttempt),
+    'a waiting task is open to a late report if its worker has not spoken and nobody has requeued it since',
     taskId,
   );
 }
@@ -171,6 +175,7 @@ function checkWorker(state: SchedulerState, worker: WorkerRecord): void {
     must(state.sessions.get(sessionId) === worker, 'a connected worker is found by its session', workerId, sessionId);
     must(hello !== null, 'a connected worker has said hello', workerId);
   }
+  must(worker.drainedBy === drainFor(state, workerId), 'a worker knows the drain that it fits', workerId);
   must(!worker.superseded || sessionId === null, 'a superseded worker has no stream', workerId, incarnation);
   must(sessionId !== null || !worker.suspect, 'a disconnected worker is not suspect', workerId);
   if (hello !== null) {

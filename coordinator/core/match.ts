@@ -56,7 +56,7 @@ export class Matcher {
     return this.#idle.size;
   }
 
-  /** Workers by the types that they handle, whatever their state. For invariants. */
+  /** Workers by the types that they handle, whatever their state. */
   get workersByType(): ReadonlyMap<string, ReadonlySet<WorkerRecord>> {
     return this.#workersByType;
   }
@@ -118,6 +118,15 @@ export class Matcher {
     let count = 0;
     for (const worker of this.#workersByType.get(type) ?? []) if (isReady(worker)) count += 1;
     return count;
+  }
+
+  /** Since when the task of the type that waits longest has been QUEUED; null: none is. */
+  oldestReadyWallMs(type: string): number | null {
+    let oldest = Infinity;
+    for (const { domains } of this.#classesByType.get(type) ?? []) {
+      for (const { tasks } of domains.values()) oldest = Math.min(oldest, tasks.peek()?.readyWallMs ?? Infinity);
+    }
+    return oldest === Infinity ? null : oldest;
   }
 
   /** Connected workers that could take a task of the class, free or not. */

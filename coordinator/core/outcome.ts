@@ -1,6 +1,8 @@
 /** How an attempt ends, what that is charged as, and what becomes of its task. The table is in docs/ARCHITECTURE.md. */
 import { CRASH_BUDGET, releaseDelayMs, retryDelayMs } from './retry.js';
-import type { Step, TaskRecord } from './state.js';
+import type { Reply } from './outputs.js';
+import { toRow, type Step, type TaskRecord } from './state.js';
+import type { Waiter } from './waiters.js';
 import type { AttemptEntry, AttemptOutcome, Charge, Content, EndState, Failure, TaskState } from './task.js';
 import type { Hold, WorkerRecord } from './worker.js';
 
@@ -121,11 +123,22 @@ export function finishTask(
   step.setState(task, state);
   if (state === 'SUCCEEDED') step.touch(task).result = result;
   step.state.totals[TOTAL_OF[state]] += 1;
-  for (const token of task.waiters) {
-    step.replyAtEnd(token, () => ({ kind: 'task', taskId, waiting: null, progress: null }));
-  }
+  for (const waiter of task.waiters) step.replyAtEnd(waiter.token, endReply(task, waiter, result));
   task.waiters = [];
   step.event({ name: 'task-ended', taskId, type, taskState: state });
+}
+
+/** Made once the step is over, when the row is as it was written. */
+function endReply(task: TaskRecord, { want }: Waiter, result: Content | null): () => Reply {
+  const { taskId } = task;
+  switch (want) {
+    case 'task':
+      return () => ({ kind: 'task', taskId, waiting: null, progress: null });
+    case 'end':
+      return () => ({ kind: 'ended', taskId, row: toRow(task), result });
+    case 'change':
+      return () => ({ kind: 'changed', taskId });
+  }
 }
 
 /** Takes the attempt off its worker's books. */
@@ -136,6 +149,7 @@ export function releaseHold(step: Step, worker: WorkerRecord, hold: Hold): void 
   if (ofType > 0) worker.holdsByType.set(hold.type, ofType);
   else worker.holdsByType.delete(hold.type);
   if (hold.crashed) worker.crashedHolds -= 1;
+  if (worker.holds.size === 0) step.someIdle = true;
   step.state.matcher.refreshWorker(worker);
 }
 
@@ -201,10 +215,8 @@ function exhausted(task: TaskRecord, end: AttemptEnd, charged: Charge): Ending |
     return { state: 'DEAD_LETTERED', failure: failureOf('MAYBE_STARTED', message, true) };
   }
   if (charged === 'CRASH' && task.crashCount >= CRASH_BUDGET) {
-    const workers = [
-      ...task.history.filter((entry) => entry.charge === 'CRASH').map((entry) => entry.workerId),
-      task.workerId,
-    ];
+    const crashes = task.history.filter(({ charge, attempt }) => charge === 'CRASH' && attempt > task.requeuedAttempt);
+    const workers = [...crashes.map((entry) => entry.workerId), task.workerId];
     const message = `${task.crashCount} workers died or fell silent while they ran it: ${workers.join(', ')}; the last: ${failure?.message ?? ''}`;
     return { state: 'DEAD_LETTERED', failure: failureOf('POISON', message, true) };
   }

@@ -116,6 +116,8 @@ export interface FleetStatsView {
     readonly slotsUsed: number;
   };
   readonly totals: Readonly<Totals>;
+  /** By pattern. */
+  readonly drains: readonly DrainView[];
   /** The types with the most tasks that have not ended, at most 100. */
   readonly types: readonly {
     readonly type: string;
@@ -136,9 +138,9 @@ export type Reply =
       readonly notice: string;
     }
   | { readonly kind: 'idTaken'; readonly taskId: string }
-  | { readonly kind: 'queueFull'; readonly limit: number }
+  | { readonly kind: 'queueFull'; readonly taskId: string; readonly limit: number }
   /** The store has no room for a new task. */
-  | { readonly kind: 'storeFull' }
+  | { readonly kind: 'storeFull'; readonly taskId: string }
   /** The task is new, and its deadline has passed. */
   | { readonly kind: 'deadlinePassed'; readonly taskId: string; readonly lateMs: number }
   /** The task has ended, or was asked for: the engine adds the row, body and result from the store. */
@@ -148,12 +150,61 @@ export type Reply =
       readonly waiting: Waiting | null;
       readonly progress: ProgressNote | null;
     }
+  /** The task has just ended: what a caller that awaits its end is told. */
+  | { readonly kind: 'ended'; readonly taskId: string; readonly row: TaskRow; readonly result: Content | null }
+  /** Something about the task has changed. */
+  | { readonly kind: 'changed'; readonly taskId: string }
   | { readonly kind: 'taskNotFound'; readonly taskId: string }
   | { readonly kind: 'cancelled'; readonly taskId: string; readonly state: TaskState }
+  /** What became of each id of a requeue or delete; null: done. */
+  | {
+      readonly kind: 'tasksChanged';
+      readonly results: readonly { readonly taskId: string; readonly refusal: ChangeRefusal | null }[];
+    }
+  | {
+      readonly kind: 'explained';
+      readonly tasks: ReadonlyMap<string, { readonly waiting: Waiting | null; readonly progress: ProgressNote | null }>;
+    }
   | { readonly kind: 'workers'; readonly workers: readonly WorkerView[]; readonly more: boolean }
   | { readonly kind: 'worker'; readonly worker: WorkerView }
   | { readonly kind: 'workerNotFound'; readonly workerId: string }
+  | { readonly kind: 'queues'; readonly queues: readonly QueueView[]; readonly more: boolean }
+  | { readonly kind: 'drained'; readonly workers: readonly DrainedWorker[] }
+  | { readonly kind: 'tooManyDrains'; readonly limit: number }
+  | { readonly kind: 'resumed'; readonly drains: readonly DrainView[]; readonly resumedWorkers: number }
+  | { readonly kind: 'drainNotFound'; readonly pattern: string; readonly held: readonly string[] }
   | { readonly kind: 'fleetStats'; readonly stats: FleetStatsView };
+
+/** Why a task is not requeued, or not deleted. */
+export type ChangeRefusal =
+  | { readonly reason: 'NOT_FOUND' }
+  | { readonly reason: 'NOT_DEAD_LETTERED' | 'NOT_ENDED'; readonly state: TaskState }
+  | { readonly reason: 'DEADLINE_PASSED'; readonly deadlineWallMs: number }
+  | { readonly reason: 'QUEUE_FULL'; readonly limit: number };
+
+/** A worker that an operator keeps from work. */
+export interface DrainedWorker {
+  readonly workerId: string;
+  readonly attempts: number;
+}
+
+/** A drain that is held. */
+export interface DrainView {
+  readonly pattern: string;
+  readonly createWallMs: number;
+}
+
+/** The tasks of one type that have not ended, and who could run them. */
+export interface QueueView {
+  readonly type: string;
+  readonly tasks: Readonly<TaskCounts>;
+  /** Since when the task that waits longest has been QUEUED; null: none is. */
+  readonly oldestReadyWallMs: number | null;
+  readonly readyWorkers: number;
+  /** Of the ready workers, for this type, and how many of them are free. */
+  readonly slots: number;
+  readonly slotsFree: number;
+}
 
 /** Things that happened, for the log, metrics and listeners. `name` is stable. */
 export type CoreEvent =
@@ -165,6 +216,7 @@ export type CoreEvent =
         | 'worker-recovered'
         | 'worker-disconnected'
         | 'worker-draining'
+        | 'worker-resumed'
         | 'worker-left'
         | 'worker-superseded'
         | 'worker-lost'
@@ -190,6 +242,7 @@ export type CoreEvent =
       /** The worker's own word; otherwise the coordinator's verdict, and nothing was measured. */
       readonly reported: boolean;
     }
+  | { readonly name: 'task-requeued' | 'task-deleted'; readonly taskId: string; readonly type: string }
   | { readonly name: 'task-ended'; readonly taskId: string; readonly type: string; readonly taskState: TaskState };
 
 export type Output =
@@ -209,7 +262,13 @@ export type Write =
       readonly result: Content | null;
       /** Return the task's body with the write's result: it is about to be handed out. */
       readonly wantBody: boolean;
+      /** The row had ended: a dead letter goes back to the queue. */
+      readonly reopens: boolean;
     }
+  /** Removes a task that has ended, with all that belongs to it. */
+  | { readonly kind: 'delete'; readonly taskId: string; readonly expectedRevision: number }
+  /** Holds an operator's drain, or gives it up (`createWallMs` null). */
+  | { readonly kind: 'drain'; readonly pattern: string; readonly createWallMs: number | null }
   /** The longest lease that any frame may grant from now on. */
   | { readonly kind: 'longestLease'; readonly leaseMs: number };
 

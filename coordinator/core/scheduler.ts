@@ -3,8 +3,10 @@
  * result. The engine gathers what has arrived, calls {@link step}, makes the writes durable and only then lets the outputs
  * leave.
  */
-import { applyAbandon, applyCancel, applyGetTask, applySubmit } from './commands.js';
+import { applyAbandon, applyAwait, applyCancel, applyExplain, applyGetTask, applySubmit } from './commands.js';
+import { applyDelete, applyRequeue } from './dead-letters.js';
 import { addHold, cancelHold, dispatch } from './dispatch.js';
+import { answerIdle, applyDrain, applyResume, applyStopWaiting } from './drains.js';
 import {
   applyFrame,
   applyHello,
@@ -19,11 +21,11 @@ import {
 import type { Input, Now, StepContext } from './inputs.js';
 import { leaseMarginMs } from './lease.js';
 import { DEADLINE_PASSED, finishTask, givePlace, keepsPlace } from './outcome.js';
-import type { StepResult } from './outputs.js';
+import type { DrainView, StepResult } from './outputs.js';
 import { createRecord, Step, type SchedulerState, type TaskRecord } from './state.js';
 import { hasEnded, type TaskRow } from './task.js';
 import type { TimerTarget } from './timers.js';
-import { fleetStats, getWorker, listWorkers } from './views.js';
+import { fleetStats, getWorker, listQueues, listWorkers } from './views.js';
 
 export { createState, type SchedulerState } from './state.js';
 
@@ -37,7 +39,8 @@ export function keysToRead(state: SchedulerState, inputs: readonly Input[]): rea
     if (!state.tasks.has(taskId)) keys.add(taskId);
   };
   for (const input of inputs) {
-    if (input.kind === 'submit' || input.kind === 'cancel') add(input.taskId);
+    if (input.kind === 'submit' || input.kind === 'cancel' || input.kind === 'await') add(input.taskId);
+    else if (input.kind === 'requeue' || input.kind === 'delete') input.taskIds.forEach(add);
     else if (input.kind === 'frame') for (const { ref } of input.reports) add(ref.taskId);
   }
   return [...keys];
@@ -53,6 +56,7 @@ export function step(state: SchedulerState, inputs: readonly Input[], context: S
   const moreDue = expire(current, { ...context.now, monoMs: Math.min(context.now.monoMs, context.heardMonoMs) });
   // As long as leases wait to be judged, nobody knows who may take something.
   const more = moreDue || dispatch(current);
+  answerIdle(current);
   return { ...current.finish(), more };
 }
 
@@ -65,8 +69,13 @@ export function untilNextMs(state: SchedulerState, now: Now): number {
  * Puts the rows of tasks that had not ended when the coordinator last stopped into an empty state. What was RUNNING is waited
  * for from the input `listening` on, as long as the longest lease that may have been granted, and a margin.
  */
-export function restore(state: SchedulerState, rows: readonly TaskRow[], longestLeaseMs: number): void {
+export function restore(
+  state: SchedulerState,
+  rows: readonly TaskRow[],
+  { longestLeaseMs, drains }: { readonly longestLeaseMs: number; readonly drains: readonly DrainView[] },
+): void {
   state.recoveredLeaseMs = longestLeaseMs;
+  for (const { pattern, createWallMs } of drains) state.drains.set(pattern, createWallMs);
   for (const row of rows) {
     if (hasEnded(row.state)) throw new Error(`task ${row.taskId} has ended (${row.state}) and was read as open`);
     const task = createRecord(state, row);
@@ -95,14 +104,30 @@ function apply(current: Step, input: Input): void {
       return applySubmit(current, input);
     case 'abandon':
       return applyAbandon(current, input);
+    case 'await':
+      return applyAwait(current, input);
     case 'cancel':
       return applyCancel(current, input);
+    case 'requeue':
+      return applyRequeue(current, input);
+    case 'delete':
+      return applyDelete(current, input);
+    case 'explain':
+      return applyExplain(current, input);
     case 'getTask':
       return applyGetTask(current, input);
     case 'listWorkers':
       return current.replyAtEnd(input.token, () => listWorkers(current, input.afterWorkerId, input.limit));
     case 'getWorker':
       return current.replyAtEnd(input.token, () => getWorker(current, input.workerId));
+    case 'listQueues':
+      return current.replyAtEnd(input.token, () => listQueues(current.state, input.afterType, input.limit));
+    case 'drain':
+      return applyDrain(current, input);
+    case 'stopWaiting':
+      return applyStopWaiting(current, input);
+    case 'resume':
+      return applyResume(current, input);
     case 'fleetStats':
       return current.replyAtEnd(input.token, () => ({ kind: 'fleetStats', stats: fleetStats(current.state) }));
     case 'hello':

@@ -16,6 +16,7 @@ import {
   type TaskState,
 } from './task.js';
 import { Timers, newTimer, type Timer } from './timers.js';
+import type { Waiter } from './waiters.js';
 import type { Hold, WorkerRecord } from './worker.js';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -27,8 +28,8 @@ export interface TaskRecord extends Mutable<TaskRow>, HeapNode {
   domain: Domain | null;
   /** While RUNNING: who has it. */
   holder: { readonly worker: WorkerRecord; readonly hold: Hold } | null;
-  /** Callers that wait for its end. */
-  waiters: ReplyToken[];
+  /** Callers that hear of it. */
+  waiters: Waiter[];
   progress: ProgressNote | null;
   readonly due: Timer;
   readonly deadline: Timer;
@@ -41,6 +42,14 @@ interface PendingWrite {
   readonly body: TaskBody | null;
   result: Content | null;
   wantBody: boolean;
+  /** In the store it has ended. */
+  readonly reopens: boolean;
+}
+
+/** An operator's drain that waits until its workers are idle. */
+export interface DrainWait {
+  readonly token: ReplyToken;
+  readonly patterns: readonly string[];
 }
 
 export interface SchedulerState {
@@ -63,6 +72,9 @@ export interface SchedulerState {
   readonly supersededSessions: Map<number, WorkerRecord>;
   /** Incarnations that lost their id, oldest first: they may not come back and take it again. */
   readonly superseded: Set<string>;
+  /** Drains that operators have asked for: since when, by pattern of worker ids. */
+  readonly drains: Map<string, number>;
+  drainWaits: DrainWait[];
   readonly countsByType: Map<string, TaskCounts>;
   readonly counts: TaskCounts;
   readonly totals: Totals;
@@ -88,6 +100,8 @@ export function createState(config: CoreConfig, random: Random): SchedulerState 
     sessions: new Map(),
     supersededSessions: new Map(),
     superseded: new Set(),
+    drains: new Map(),
+    drainWaits: [],
     countsByType: new Map(),
     counts: { scheduled: 0, queued: 0, running: 0 },
     totals: {
@@ -114,6 +128,10 @@ export function createState(config: CoreConfig, random: Random): SchedulerState 
 
 /** One step in the making: the state, the time, what the store knows, and what leaves. */
 export class Step {
+  /** Writes whose order matters: of tasks that were deleted, and before. */
+  readonly #settled: Write[] = [];
+  readonly #deleted = new Set<string>();
+  readonly #changed = new Set<TaskRecord>();
   readonly #pending = new Map<string, PendingWrite>();
   readonly #outputs: Output[] = [];
   /** Replies that tell of a task's state: made at the end, when the step has settled it. */
@@ -124,6 +142,8 @@ export class Step {
   readonly rows: ReadonlyMap<string, TaskRow>;
   /** What new tasks may still take in the store, in bytes. */
   storeRoomBytes: number;
+  /** Some worker has become idle, or has gone. */
+  someIdle = false;
 
   constructor(
     readonly state: SchedulerState,
@@ -139,23 +159,55 @@ export class Step {
    * were read before, when it was still in memory.
    */
   endedRow(taskId: string): TaskRow | undefined {
-    return this.#pending.get(taskId)?.task ?? this.rows.get(taskId);
+    return this.#pending.get(taskId)?.task ?? (this.#deleted.has(taskId) ? undefined : this.rows.get(taskId));
   }
 
   /** Brings a record into memory. */
   admit(row: TaskRow, body: TaskBody | null): TaskRecord {
     const task = createRecord(this.state, row);
-    if (body !== null) this.#pending.set(task.taskId, { task, body, result: null, wantBody: false });
+    if (body !== null) {
+      this.#pending.set(task.taskId, { task, body, result: null, wantBody: false, reopens: false });
+    }
     return task;
+  }
+
+  /** Brings a task back into memory that has ended. */
+  reopen(row: TaskRow): TaskRecord {
+    const before = this.#pending.get(row.taskId);
+    const task = createRecord(this.state, row);
+    const body = before?.body ?? null;
+    this.#pending.set(row.taskId, { task, body, result: null, wantBody: false, reopens: before?.reopens ?? true });
+    return task;
+  }
+
+  /** Removes a task that has ended, and that {@link endedRow} knows. */
+  remove(row: TaskRow): void {
+    const { taskId } = row;
+    const before = this.#pending.get(taskId);
+    this.#pending.delete(taskId);
+    const expectedRevision = before === undefined ? row.revision : this.#settle(before).revision;
+    this.#settled.push({ kind: 'delete', taskId, expectedRevision });
+    this.#deleted.add(taskId);
+  }
+
+  /** Holds an operator's drain, or gives it up (null). */
+  writeDrain(pattern: string, createWallMs: number | null): void {
+    this.#settled.push({ kind: 'drain', pattern, createWallMs });
+  }
+
+  /** Watchers of the task are told, whether or not something of it is written. */
+  changed(task: TaskRecord): void {
+    if (task.waiters.some(({ want }) => want === 'change')) this.#changed.add(task);
   }
 
   /** Marks the task for writing at the end of the step. */
   touch(task: TaskRecord): PendingWrite {
     let pending = this.#pending.get(task.taskId);
     if (pending === undefined) {
-      pending = { task, body: null, result: null, wantBody: false };
+      pending = { task, body: null, result: null, wantBody: false, reopens: false };
       this.#pending.set(task.taskId, pending);
     }
+    this.changed(task);
     return pending;
   }
 
@@ -186,17 +238,22 @@ export class Step {
   }
 
   finish(): { outputs: Output[]; writes: Write[] } {
-    const writes: Write[] = [];
-    for (const { task, body, result, wantBody } of this.#pending.values()) {
-      task.revision += 1;
-      const row = toRow(task);
-      writes.push(
-        body === null
-          ? { kind: 'update', row, expectedRevision: row.revision - 1, result, wantBody }
-          : { kind: 'insert', row, body },
-      );
+    for (const pending of this.#pending.values()) this.#settle(pending);
+    for (const { taskId, waiters } of this.#changed) {
+      for (const { token, want } of waiters) if (want === 'change') this.reply(token, { kind: 'changed', taskId });
     }
-    return { outputs: [...this.#outputs, ...this.#deferred.map((make) => make())], writes };
+    return { outputs: [...this.#outputs, ...this.#deferred.map((make) => make())], writes: this.#settled };
+  }
+
+  #settle({ task, body, result, wantBody, reopens }: PendingWrite): TaskRow {
+    task.revision += 1;
+    const row = toRow(task);
+    this.#settled.push(
+      body === null
+        ? { kind: 'update', row, expectedRevision: row.revision - 1, result, wantBody, reopens }
+        : { kind: 'insert', row, body },
+    );
+    return row;
   }
 }
 
@@ -289,6 +346,7 @@ export function toRow(task: TaskRow): Mutable<TaskRow> {
     silenceCount: task.silenceCount,
     cancelRequested: task.cancelRequested,
     history: task.history,
+    requeuedAttempt: task.requeuedAttempt,
     endWallMs: task.endWallMs,
     failure: task.failure,
   };

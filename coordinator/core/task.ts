@@ -8,6 +8,9 @@
  *      |  charged, or free   |  free, first      |                EXPIRED
  *      |  again: back-off    |  in a row         |                DEAD_LETTERED
  *      +---------------------+-------------------+
+ *                            ^
+ *   a person requeues        |
+ *   DEAD_LETTERED -----------'
  * ```
  */
 
@@ -32,6 +35,7 @@ export const TASK_TRANSITIONS: Readonly<Record<TaskState, readonly TaskState[]>>
   SUCCEEDED: [],
   CANCELLED: [],
   EXPIRED: [],
+  // A person may put it back in the queue: as a new record, not by a transition of this one.
   DEAD_LETTERED: [],
 };
 
@@ -146,6 +150,8 @@ export interface TaskRow extends TaskSpec {
   readonly silenceCount: number;
   readonly cancelRequested: boolean;
   readonly history: readonly AttemptEntry[];
+  /** The newest attempt when a person last put the task back in the queue: counters count what came after it. 0: nobody has. */
+  readonly requeuedAttempt: number;
   readonly endWallMs: number | null;
   /** Why it ended otherwise than SUCCEEDED. */
   readonly failure: Failure | null;

@@ -1,5 +1,6 @@
 /** What people see of the state: made when asked for, never kept. */
-import type { FleetStatsView, Reply, TaskCounts, WorkerView } from './outputs.js';
+import { drainViews } from './drains.js';
+import type { FleetStatsView, QueueView, Reply, TaskCounts, WorkerView } from './outputs.js';
 import type { SchedulerState, Step } from './state.js';
 import type { Now } from './inputs.js';
 import { isReady, workerState, type WorkerRecord } from './worker.js';
@@ -61,7 +62,9 @@ function stateMessage(worker: WorkerRecord, now: Now): string {
     case 'SUSPECT':
       return 'it does not acknowledge what it is sent, or reads more slowly than it is sent; it gets nothing new';
     case 'DRAINING':
-      return `finishing ${worker.holds.size} attempt(s), then it leaves`;
+      return worker.draining
+        ? `finishing ${worker.holds.size} attempt(s), then it leaves`
+        : `an operator drained "${worker.drainedBy}": it gets nothing new, and holds ${worker.holds.size} attempt(s)`;
     case 'READY':
       return '';
   }
@@ -78,7 +81,35 @@ export function fleetStats(state: SchedulerState): FleetStatsView {
   const types = largestTypes(state).map(({ type, tasks }) => {
     return { type, tasks: { ...tasks }, readyWorkers: state.matcher.readyWorkers(type) };
   });
-  return { tasks: { ...state.counts }, workers, totals: { ...state.totals }, types };
+  return { tasks: { ...state.counts }, workers, totals: { ...state.totals }, drains: drainViews(state), types };
+}
+
+/** The types that have tasks or workers. */
+export function listQueues(state: SchedulerState, afterType: string, limit: number): Reply {
+  const { countsByType, matcher } = state;
+  const all = new Set([...countsByType.keys(), ...matcher.workersByType.keys()]);
+  const types = [...all].filter((type) => type > afterType).sort();
+  const queues = types.slice(0, limit).map((type): QueueView => {
+    const tasks = { ...(countsByType.get(type) ?? NO_TASKS) };
+    return { type, tasks, oldestReadyWallMs: matcher.oldestReadyWallMs(type), ...slotsFor(state, type) };
+  });
+  return { kind: 'queues', queues, more: types.length > limit };
+}
+
+const NO_TASKS: Readonly<TaskCounts> = { scheduled: 0, queued: 0, running: 0 };
+
+function slotsFor({ matcher }: SchedulerState, type: string): Pick<QueueView, 'readyWorkers' | 'slots' | 'slotsFree'> {
+  const found = { readyWorkers: 0, slots: 0, slotsFree: 0 };
+  for (const worker of matcher.workersByType.get(type) ?? []) {
+    const { hello, holds, holdsByType } = worker;
+    if (!isReady(worker) || hello === null) continue;
+    const cap = hello.taskTypes.get(type) ?? 0;
+    found.readyWorkers += 1;
+    found.slots += cap;
+    // Prefetched attempts take no slot, so more may be held than run.
+    found.slotsFree += Math.max(0, Math.min(hello.slots - holds.size, cap - (holdsByType.get(type) ?? 0)));
+  }
+  return found;
 }
 
 interface TypeTasks {

@@ -8,7 +8,8 @@
  *      frames unacknowledged 3 s  v  |
  *                                SUSPECT
  *
- *   leaving: DRAINING, whatever else; with the last attempt reported and the stream ended it has left
+ *   leaving, or kept from work by an operator: DRAINING, whatever else; one that leaves has left with the last attempt
+ *   reported and the stream ended
  * ```
  *
  * An attempt at a worker:
@@ -63,6 +64,8 @@ export interface WorkerRecord {
   sessionId: number | null;
   suspect: boolean;
   draining: boolean;
+  /** The pattern of the operator's drain that keeps it from work; null: none does. */
+  drainedBy: string | null;
   /** Another incarnation has its id: it gets nothing new and may not come back. */
   superseded: boolean;
   /** By task id: a worker never holds two attempts of one task. */
@@ -86,7 +89,7 @@ export interface WorkerRecord {
 
 export function workerState(worker: WorkerRecord): WorkerState {
   if (worker.sessionId === null) return 'DISCONNECTED';
-  if (worker.draining) return 'DRAINING';
+  if (worker.draining || worker.drainedBy !== null) return 'DRAINING';
   return worker.suspect ? 'SUSPECT' : 'READY';
 }
 

@@ -5,7 +5,7 @@ import type { ReplyToken } from '../core/task.js';
 import type { Engine, EngineReply } from '../engine.js';
 
 /** The part of the engine that services use. */
-export type AskedEngine = Pick<Engine, 'ask' | 'forget' | 'abandon' | 'refusal'>;
+export type AskedEngine = Pick<Engine, 'ask' | 'forget' | 'abandon' | 'refusal' | 'seen' | 'wasPurged'>;
 
 /** What an input takes beside its payload, roughly. */
 const INPUT_BYTES = 512;

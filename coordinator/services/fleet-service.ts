@@ -1,24 +1,32 @@
 import { create } from '@bufbuild/protobuf';
 import { status as Code, type Server } from '@grpc/grpc-js';
-import { WORKER_ID_PATTERN } from '../../proto/bounds.js';
-import { FleetError, quoted, type FieldViolation } from '../../proto/fleet-error.js';
+import { TASK_TYPE_PATTERN, WORKER_ID_PATTERN } from '../../proto/bounds.js';
+import { FleetError, quoted } from '../../proto/fleet-error.js';
 import {
   FleetService,
   GetWorkerResponseSchema,
+  ListQueuesResponseSchema,
   ListWorkersResponseSchema,
   type GetFleetStatsResponse,
   type GetWorkerRequest,
   type GetWorkerResponse,
+  type ListQueuesRequest,
+  type ListQueuesResponse,
   type ListWorkersRequest,
   type ListWorkersResponse,
 } from '../../proto/gen/remuda/v1/fleet_service_pb.js';
 import { serviceDefinition, type GrpcHandlers } from '../../proto/service-definition.js';
-import { askOnce, unexpectedReply, type AskedEngine } from './asking.js';
-import { statsView, workerView } from './fleet-view.js';
+import type { Engine } from '../engine.js';
+import type { Runtime } from '../runtime.js';
+import { askOnce, unexpectedReply } from './asking.js';
+import { Drains, type DrainingEngine } from './drains.js';
+import { queueView, statsView, workerView } from './fleet-view.js';
+import { pageToken, parsePage } from './pages.js';
 import { unary } from './unary.js';
 
 export interface FleetServiceOptions {
-  readonly engine: AskedEngine;
+  readonly engine: DrainingEngine & Pick<Engine, 'storeCounts'>;
+  readonly runtime: Runtime;
   /** The coordinator's version. */
   readonly version: string;
   /** When it started, on the wall clock. */
@@ -27,39 +35,31 @@ export interface FleetServiceOptions {
   readonly onBug: (error: unknown) => void;
 }
 
-const DEFAULT_PAGE_SIZE = 100;
-const MAX_PAGE_SIZE = 1_000;
-
 /** FleetService: what operators see. */
 export class FleetServiceImplementation {
   readonly #options: FleetServiceOptions;
+  readonly #drains: Drains;
 
   constructor(options: FleetServiceOptions) {
     this.#options = options;
+    this.#drains = new Drains(options.engine, options.runtime);
   }
 
   addToServer(server: Pick<Server, 'addService'>): void {
     const { onBug } = this.#options;
-    const handlers: Partial<GrpcHandlers<typeof FleetService>> = {
+    const handlers: GrpcHandlers<typeof FleetService> = {
       listWorkers: unary((request) => this.#listWorkers(request), onBug),
       getWorker: unary((request) => this.#getWorker(request), onBug),
+      drainWorkers: unary((request, call) => this.#drains.drain(request, call), onBug),
+      resumeWorkers: unary((request) => this.#drains.resume(request), onBug),
+      listQueues: unary((request) => this.#listQueues(request), onBug),
       getFleetStats: unary(() => this.#getFleetStats(), onBug),
     };
     server.addService(serviceDefinition(FleetService), { ...handlers });
   }
 
-  async #listWorkers({ pageSize, pageToken }: ListWorkersRequest): Promise<ListWorkersResponse> {
-    const faults: FieldViolation[] = [];
-    if (pageSize < 0) {
-      faults.push({ field: 'page_size', description: `is ${pageSize}; it must be 0 (the default) or more` });
-    }
-    const afterWorkerId = Buffer.from(pageToken, 'base64url').toString();
-    if (pageToken !== '' && (!WORKER_ID_PATTERN.test(afterWorkerId) || tokenOf(afterWorkerId) !== pageToken)) {
-      const description = `is ${quoted(pageToken)}, which did not come from here; use next_page_token as it is`;
-      faults.push({ field: 'page_token', description });
-    }
-    if (faults.length > 0) throw FleetError.invalid('INVALID_PAGE', faults);
-    const limit = pageSize === 0 ? DEFAULT_PAGE_SIZE : Math.min(pageSize, MAX_PAGE_SIZE);
+  async #listWorkers(request: ListWorkersRequest): Promise<ListWorkersResponse> {
+    const { after: afterWorkerId, limit } = parsePage(request, (after) => WORKER_ID_PATTERN.test(after));
     const reply = await askOnce(this.#options.engine, (token) => ({
       kind: 'listWorkers',
       token,
@@ -70,7 +70,7 @@ export class FleetServiceImplementation {
     const last = reply.workers.at(-1);
     return create(ListWorkersResponseSchema, {
       workers: reply.workers.map(workerView),
-      nextPageToken: reply.more && last !== undefined ? tokenOf(last.workerId) : '',
+      nextPageToken: reply.more && last !== undefined ? pageToken(last.workerId) : '',
     });
   }
 
@@ -86,15 +86,21 @@ export class FleetServiceImplementation {
     throw new FleetError(Code.NOT_FOUND, 'WORKER_NOT_FOUND', message, { metadata: { worker_id: workerId } });
   }
 
+  async #listQueues(request: ListQueuesRequest): Promise<ListQueuesResponse> {
+    const { after: afterType, limit } = parsePage(request, (after) => TASK_TYPE_PATTERN.test(after));
+    const reply = await askOnce(this.#options.engine, (token) => ({ kind: 'listQueues', token, afterType, limit }));
+    if (reply.kind !== 'queues') throw unexpectedReply(reply);
+    const last = reply.queues.at(-1);
+    return create(ListQueuesResponseSchema, {
+      queues: reply.queues.map(queueView),
+      nextPageToken: reply.more && last !== undefined ? pageToken(last.type) : '',
+    });
+  }
+
   async #getFleetStats(): Promise<GetFleetStatsResponse> {
     const { engine, version, startWallMs } = this.#options;
     const reply = await askOnce(engine, (token) => ({ kind: 'fleetStats', token }));
     if (reply.kind !== 'fleetStats') throw unexpectedReply(reply);
-    return statsView(reply.stats, version, startWallMs);
+    return statsView(reply.stats, { version, startWallMs, store: engine.storeCounts() });
   }
-}
-
-/** Opaque to callers: the last worker_id of a page. */
-function tokenOf(workerId: string): string {
-  return Buffer.from(workerId).toString('base64url');
 }

@@ -4,6 +4,8 @@ import {
   AttemptState,
   FleetTotalsSchema,
   GetFleetStatsResponseSchema,
+  QueueSchema,
+  StoreCountsSchema,
   TaskCountsSchema,
   TypeCountsSchema,
   WorkerAttemptSchema,
@@ -12,11 +14,14 @@ import {
   WorkerState,
   type FleetTotals,
   type GetFleetStatsResponse,
+  type Queue,
   type TaskCounts,
   type Worker,
 } from '../../proto/gen/remuda/v1/fleet_service_pb.js';
 import { HeartbeatSchema, TaskTypeOfferSchema } from '../../proto/gen/remuda/v1/worker_service_pb.js';
 import type * as core from '../core/outputs.js';
+import type { StoreCounts } from '../engine.js';
+import { drainView } from './drains.js';
 import { timeView } from './task-view.js';
 
 /** A worker as the contract shows it. */
@@ -61,8 +66,33 @@ function setTimes(worker: Worker, { connectWallMs, lastFrameWallMs, leaseEndWall
   }
 }
 
+/** A queue as the contract shows it. */
+export function queueView(view: core.QueueView): Queue {
+  const queue = create(QueueSchema, {
+    type: view.type,
+    tasks: countsView(view.tasks),
+    readyWorkerCount: view.readyWorkers,
+    slotCount: view.slots,
+    slotFreeCount: view.slotsFree,
+  });
+  if (view.oldestReadyWallMs !== null) queue.oldestReadyTime = timestampFromMs(view.oldestReadyWallMs);
+  return queue;
+}
+
+/** What the contract shows beside the core's counts. */
+export interface StatsFrame {
+  readonly version: string;
+  readonly startWallMs: number;
+  readonly store: StoreCounts;
+}
+
+const MAX_DRAINS_SHOWN = 100;
+
 /** The fleet's counts as the contract shows them. */
-export function statsView(stats: core.FleetStatsView, version: string, startWallMs: number): GetFleetStatsResponse {
+export function statsView(
+  stats: core.FleetStatsView,
+  { version, startWallMs, store }: StatsFrame,
+): GetFleetStatsResponse {
   const { workers } = stats;
   return create(GetFleetStatsResponseSchema, {
     version,
@@ -77,6 +107,13 @@ export function statsView(stats: core.FleetStatsView, version: string, startWall
       slotUsedCount: workers.slotsUsed,
     }),
     totals: totalsView(stats.totals),
+    store: create(StoreCountsSchema, {
+      endedCount: BigInt(store.endedTasks),
+      deadLetterCount: BigInt(store.deadLetters),
+      usedBytes: BigInt(store.usedBytes),
+      limitBytes: BigInt(store.limitBytes),
+    }),
+    drains: stats.drains.slice(0, MAX_DRAINS_SHOWN).map(drainView),
     types: stats.types.map(({ type, tasks, readyWorkers }) =>
       create(TypeCountsSchema, { type, tasks: countsView(tasks), readyWorkerCount: readyWorkers }),
     ),

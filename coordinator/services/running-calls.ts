@@ -83,15 +83,18 @@ export class RunningCalls {
     };
     const abandon = (): void => {
       finish();
-      if (token !== undefined) engine.abandon(token, task.taskId, this.#cancelsTask(running));
+      if (token !== undefined) engine.abandon(token, [task.taskId], this.#cancelsTask(running));
       // Nobody reads it; the promise must settle all the same.
       reject(new FleetError(Code.CANCELLED, 'CALL_CANCELLED', 'the call was cancelled'));
     };
     const onReply = (reply: EngineReply): void => {
       try {
         if (reply.kind === 'submitted') return;
-        if (reply.kind !== 'task') throw notRun(reply);
+        if (reply.kind !== 'task') throw notRun(reply, engine);
         finish();
+        const { row } = reply.task;
+        // Its caller has it, or will never hear of it again.
+        if (row.endWallMs !== null) engine.seen(row.taskId, row.endWallMs, 'acknowledged');
         resolve(create(RunTaskResponseSchema, { task: answer(reply) }));
       } catch (error) {
         fail(error as Error);
@@ -101,7 +104,7 @@ export class RunningCalls {
     call.once('cancelled', abandon);
     try {
       const bytes = task.body.payload.data.byteLength;
-      token = askAndWait(engine, (made) => ({ kind: 'submit', token: made, wait: true, ...task }), bytes, onReply);
+      token = askAndWait(engine, (made) => ({ kind: 'submit', token: made, want: 'task', ...task }), bytes, onReply);
     } catch (error) {
       fail(error as Error);
       return;
@@ -117,9 +120,9 @@ export class RunningCalls {
 }
 
 /** What a submit was refused with. */
-function notRun(reply: EngineReply): Error {
+function notRun(reply: EngineReply, engine: Pick<AskedEngine, 'wasPurged'>): Error {
   if (reply.kind === 'stopped') return stoppedFirst();
-  if (reply.kind === 'taskNotFound') return taskNotFound(reply.taskId);
+  if (reply.kind === 'taskNotFound') return taskNotFound(reply.taskId, engine.wasPurged(reply.taskId));
   submitAnswer(reply);
   return unexpectedReply(reply);
 }

@@ -25,13 +25,8 @@ export function submitAnswer(reply: EngineReply): SubmitTaskResponse {
       const message = `task_id ${reply.taskId} is taken by a task with other content; a repeat must say the same, another task needs another id`;
       throw new FleetError(Code.ALREADY_EXISTS, 'TASK_ID_TAKEN', message, { metadata: { task_id: reply.taskId } });
     }
-    case 'queueFull': {
-      const message = `the coordinator holds ${reply.limit} unfinished tasks, its bound; wait for some to end, or raise --max-open-tasks`;
-      throw new FleetError(Code.RESOURCE_EXHAUSTED, 'QUEUE_FULL', message, {
-        retryDelayMs: 1_000,
-        quota: { subject: 'coordinator', description: `unfinished tasks: at most ${reply.limit}` },
-      });
-    }
+    case 'queueFull':
+      throw queueFull(reply.limit);
     case 'storeFull': {
       const message =
         'the store has no room for another task; wait for some to end, or give the coordinator a store with more room (--store)';
@@ -49,8 +44,26 @@ export function submitAnswer(reply: EngineReply): SubmitTaskResponse {
   }
 }
 
-/** There is no such task, or none any more. */
-export function taskNotFound(taskId: string): FleetError {
+/** The coordinator holds as many unfinished tasks as it may. */
+export function queueFull(limit: number): FleetError {
+  const message = `the coordinator holds ${limit} unfinished tasks, its bound; wait for some to end, or raise --max-open-tasks`;
+  return new FleetError(Code.RESOURCE_EXHAUSTED, 'QUEUE_FULL', message, {
+    retryDelayMs: 1_000,
+    quota: { subject: 'coordinator', description: `unfinished tasks: at most ${limit}` },
+  });
+}
+
+/**
+ * There is no such task, or none any more.
+ *
+ * @param purged Tasks as old as this id says are no longer kept.
+ */
+export function taskNotFound(taskId: string, purged: boolean): FleetError {
+  const metadata = { task_id: taskId };
+  if (purged) {
+    const message = `there is no task ${quoted(taskId)} any more, if there ever was: tasks of its age have been purged; ask for a result sooner after its end`;
+    return new FleetError(Code.NOT_FOUND, 'PURGED', message, { metadata });
+  }
   const message = `there is no task ${quoted(taskId)}; look at the id, and at which coordinator you ask`;
-  return new FleetError(Code.NOT_FOUND, 'TASK_NOT_FOUND', message, { metadata: { task_id: taskId } });
+  return new FleetError(Code.NOT_FOUND, 'TASK_NOT_FOUND', message, { metadata });
 }

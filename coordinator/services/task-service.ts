@@ -3,8 +3,10 @@ import { Metadata, type Server, type ServerUnaryCall } from '@grpc/grpc-js';
 import { FleetError } from '../../proto/fleet-error.js';
 import { PayloadView } from '../../proto/gen/remuda/v1/payload_pb.js';
 import {
+  DeleteTasksResponseSchema,
   GetTaskResponseSchema,
   OnAbandon,
+  RequeueTasksResponseSchema,
   SubmitTasksResponseSchema,
   SubmitTasksResultSchema,
   TaskService,
@@ -20,15 +22,31 @@ import {
 } from '../../proto/gen/remuda/v1/task_service_pb.js';
 import { serviceDefinition, type GrpcHandlers } from '../../proto/service-definition.js';
 import type { Runtime } from '../runtime.js';
-import { askOnce, requireOpenDoor, unexpectedReply, type AskedEngine } from './asking.js';
+import type { Engine } from '../engine.js';
+import { askOnce, refused, requireOpenDoor, unexpectedReply, type AskedEngine } from './asking.js';
 import { parseTask, parseTaskId, type ParsedTask } from './parse-task.js';
 import { RunningCalls } from './running-calls.js';
 import { submitAnswer, taskNotFound } from './submit-answer.js';
+import { cancelTask, changeTasks } from './task-changes.js';
+import { listTasks } from './task-list.js';
+import type { StreamedEngine } from './task-stream.js';
+import { openTaskStream, TaskStreamHost } from './task-stream-host.js';
 import { taskView } from './task-view.js';
 import { unary } from './unary.js';
+import { Watches, watchTask } from './watches.js';
+
+/** How many wait, by how. */
+export interface TaskServiceFigures {
+  /** RunTask calls whose task has not ended. */
+  readonly waitingCalls: number;
+  /** Open streams of clients. */
+  readonly streams: number;
+  /** WatchTask calls. */
+  readonly watches: number;
+}
 
 export interface TaskServiceOptions {
-  readonly engine: AskedEngine;
+  readonly engine: AskedEngine & StreamedEngine & Pick<Engine, 'listTasks' | 'onDrained'>;
   readonly runtime: Runtime;
   readonly maxPayloadBytes: number;
   /** Told of errors that should not happen. */
@@ -44,31 +62,55 @@ const MAX_BATCH = 1_000;
 export class TaskServiceImplementation {
   readonly #options: TaskServiceOptions;
   readonly #calls: RunningCalls;
+  readonly #streams: TaskStreamHost;
+  readonly #watches: Watches;
 
   constructor(options: TaskServiceOptions) {
+    const { engine, runtime, onBug } = options;
     this.#options = options;
-    this.#calls = new RunningCalls(options.engine, options.runtime);
+    this.#calls = new RunningCalls(engine, runtime);
+    this.#watches = new Watches({ engine, onBug });
+    this.#streams = new TaskStreamHost({
+      engine,
+      parse: (request) => this.#parse(request),
+      refusal: () => (engine.refusal?.reason === 'COORDINATOR_STOPPING' ? refused(engine.refusal) : null),
+      onBug,
+    });
   }
 
   addToServer(server: Pick<Server, 'addService'>): void {
-    const { onBug } = this.#options;
-    const handlers: Partial<GrpcHandlers<typeof TaskService>> = {
+    const { engine, onBug } = this.#options;
+    const handlers: Omit<GrpcHandlers<typeof TaskService>, 'openTaskStream' | 'watchTask'> = {
       submitTask: unary((request) => this.#submitTask(request), onBug),
       submitTasks: unary((request) => this.#submitTasks(request), onBug),
       runTask: unary((request, call) => this.#runTask(request, call), onBug),
       getTask: unary((request) => this.#getTask(request), onBug),
+      listTasks: unary((request) => listTasks(engine, request), onBug),
+      cancelTask: unary((request) => cancelTask(engine, request), onBug),
+      requeueTasks: unary(async ({ taskIds }) => {
+        return create(RequeueTasksResponseSchema, { results: await changeTasks(engine, 'requeue', taskIds) });
+      }, onBug),
+      deleteTasks: unary(async ({ taskIds }) => {
+        return create(DeleteTasksResponseSchema, { results: await changeTasks(engine, 'delete', taskIds) });
+      }, onBug),
     };
-    server.addService(serviceDefinition(TaskService), { ...handlers });
+    const streams = {
+      openTaskStream: (call: Parameters<TaskStreamHost['accept']>[0]) => this.#streams.accept(call),
+      watchTask: (call: Parameters<Watches['accept']>[0]) => this.#watches.accept(call),
+    };
+    server.addService({ ...serviceDefinition(TaskService), openTaskStream, watchTask }, { ...handlers, ...streams });
   }
 
-  /** Calls that wait for their task's end. */
-  get waitingCalls(): number {
-    return this.#calls.size;
+  /** Who waits for tasks now. */
+  get figures(): TaskServiceFigures {
+    return { waitingCalls: this.#calls.size, streams: this.#streams.size, watches: this.#watches.size };
   }
 
-  /** Answers every call that waits with this error; their tasks go on. */
+  /** Answers every call that waits, and ends every stream, with this error; their tasks go on. */
   stop(error: FleetError): void {
     this.#calls.failAll(error);
+    this.#streams.failAll(error);
+    this.#watches.failAll(error);
   }
 
   async #submitTask(request: SubmitTaskRequest): Promise<SubmitTaskResponse> {
@@ -76,7 +118,7 @@ export class TaskServiceImplementation {
     requireOpenDoor(engine);
     const task = this.#parse(request);
     const bytes = task.body.payload.data.byteLength;
-    return submitAnswer(await askOnce(engine, (token) => ({ kind: 'submit', token, wait: false, ...task }), bytes));
+    return submitAnswer(await askOnce(engine, (token) => ({ kind: 'submit', token, want: null, ...task }), bytes));
   }
 
   async #submitTasks({ tasks }: SubmitTasksRequest): Promise<SubmitTasksResponse> {
@@ -125,8 +167,10 @@ export class TaskServiceImplementation {
     const { engine } = this.#options;
     const id = parseTaskId(taskId);
     const reply = await askOnce(engine, (token) => ({ kind: 'getTask', token, taskId: id }));
-    if (reply.kind === 'taskNotFound') throw taskNotFound(id);
+    if (reply.kind === 'taskNotFound') throw taskNotFound(id, engine.wasPurged(id));
     if (reply.kind !== 'task') throw unexpectedReply(reply);
+    const { row } = reply.task;
+    if (row.endWallMs !== null && view !== PayloadView.NONE) engine.seen(id, row.endWallMs, 'read');
     return create(GetTaskResponseSchema, { task: taskView(reply, view) });
   }
 

@@ -1,6 +1,7 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import { status as Code, type MethodDefinition, type Server, type ServerDuplexStream } from '@grpc/grpc-js';
 import { FleetError } from '../../proto/fleet-error.js';
+import { GatedWriter } from '../../proto/gated-writer.js';
 import {
   ConnectRequestSchema,
   WorkerService,
@@ -10,6 +11,7 @@ import { methodDefinition } from '../../proto/service-definition.js';
 import type { Input } from '../core/inputs.js';
 import type { SessionOutput } from '../core/outputs.js';
 import type { SessionGateway } from '../engine.js';
+import { PausedStreams } from '../paused-streams.js';
 import type { Runtime } from '../runtime.js';
 import { Session, type SessionTerms } from './session.js';
 
@@ -51,10 +53,6 @@ type Call = ServerDuplexStream<Arrival, Buffer>;
 
 /** How often sessions look at the clock: for suspects, late hellos and acknowledgements that nothing carries. */
 const TICK_MS = 100;
-/** grpc-js counts messages, not bytes: no more than this, or one frame, waits inside it. */
-const UNWRITTEN_BYTES_MAX = 65_536;
-/** Paused streams that are read again when the inbox has room: with the largest frames half of it, by default. */
-const RESUMED_AT_ONCE = 16;
 const READ_OPTIONS = { readUnknownFields: false } as const;
 
 /** Frames are decoded and encoded here, so that their bytes can be counted. */
@@ -81,7 +79,7 @@ interface Hosted {
   readonly session: Session;
   readonly call: Call;
   readonly peer: string;
-  unwrittenBytes: number;
+  readonly writer: GatedWriter;
   over: boolean;
 }
 
@@ -91,8 +89,7 @@ export class SessionHost implements SessionGateway {
   readonly #hosted = new Map<number, Hosted>();
   readonly #dirty = new Set<Hosted>();
   readonly #figures: SessionFigures = { sessions: 0, framesReceived: 0, framesSent: 0, bytesReceived: 0, bytesSent: 0 };
-  /** Streams that are not read, because the engine has no room. */
-  readonly #paused = new Set<Hosted>();
+  readonly #paused: PausedStreams;
   /** Since when some stream has not been read, or until when that has been told. */
   #deafSinceMs = 0;
   #nextSessionId = 1;
@@ -101,6 +98,7 @@ export class SessionHost implements SessionGateway {
 
   constructor(options: SessionHostOptions) {
     this.#options = options;
+    this.#paused = new PausedStreams(options.inbox, () => this.#tellDeaf());
   }
 
   get figures(): Readonly<SessionFigures> {
@@ -140,7 +138,8 @@ export class SessionHost implements SessionGateway {
     const sessionId = this.#nextSessionId;
     this.#nextSessionId += 1;
     const session = new Session(sessionId, terms, runtime.now().monoMs);
-    const hosted: Hosted = { session, call, peer: call.getPeer(), unwrittenBytes: 0, over: false };
+    const writer = new GatedWriter(call, () => this.#markDirty(hosted));
+    const hosted: Hosted = { session, call, peer: call.getPeer(), writer, over: false };
     this.#hosted.set(sessionId, hosted);
     call.on('data', ({ frame, bytes }: Arrival) => {
       this.#figures.framesReceived += 1;
@@ -171,28 +170,15 @@ export class SessionHost implements SessionGateway {
     const { inbox, runtime } = this.#options;
     let hasRoom = true;
     for (const { input, bytes } of hosted.session.takeInputs()) hasRoom = inbox.append(input, bytes);
-    if (hasRoom || this.#paused.has(hosted)) return;
-    hosted.call.pause();
-    this.#paused.add(hosted);
-    if (this.#paused.size > 1) return;
-    this.#deafSinceMs = runtime.now().monoMs;
-    inbox.onDrained(() => this.#resumeSome());
+    if (!hasRoom && this.#paused.pause(hosted.call)) this.#deafSinceMs = runtime.now().monoMs;
   }
 
-  /** Each that goes on brings a frame at least, so only a few do at a time, the longest paused first. */
-  #resumeSome(): void {
+  /** Some paused streams are about to be read again. */
+  #tellDeaf(): void {
     const { inbox, runtime } = this.#options;
     const nowMs = runtime.now().monoMs;
     inbox.wasDeaf(nowMs - this.#deafSinceMs);
     this.#deafSinceMs = nowMs;
-    let resumed = 0;
-    for (const hosted of this.#paused) {
-      this.#paused.delete(hosted);
-      hosted.call.resume();
-      resumed += 1;
-      if (resumed >= RESUMED_AT_ONCE) break;
-    }
-    if (this.#paused.size > 0) inbox.onDrained(() => this.#resumeSome());
   }
 
   #markDirty(hosted: Hosted): void {
@@ -209,10 +195,10 @@ export class SessionHost implements SessionGateway {
 
   #flush(hosted: Hosted): void {
     if (hosted.over) return;
-    const { session, call } = hosted;
+    const { session, call, writer } = hosted;
     const { runtime } = this.#options;
     this.#pass(hosted);
-    while (hosted.unwrittenBytes < UNWRITTEN_BYTES_MAX && !call.cancelled) {
+    while (writer.hasRoom && !call.cancelled) {
       const bytes = session.takeFrame(runtime.now().monoMs);
       if (bytes === undefined) break;
       this.#write(hosted, bytes);
@@ -221,21 +207,15 @@ export class SessionHost implements SessionGateway {
   }
 
   #write(hosted: Hosted, bytes: Buffer): void {
-    const { byteLength } = bytes;
-    hosted.unwrittenBytes += byteLength;
     this.#figures.framesSent += 1;
-    this.#figures.bytesSent += byteLength;
-    hosted.call.write(bytes, () => {
-      const wasFull = hosted.unwrittenBytes >= UNWRITTEN_BYTES_MAX;
-      hosted.unwrittenBytes -= byteLength;
-      if (wasFull && hosted.unwrittenBytes < UNWRITTEN_BYTES_MAX) this.#markDirty(hosted);
-    });
+    this.#figures.bytesSent += bytes.byteLength;
+    hosted.writer.write(bytes);
   }
 
   #finish(hosted: Hosted, error: FleetError | null): void {
     const { session, call, peer } = hosted;
     hosted.over = true;
-    this.#paused.delete(hosted);
+    this.#paused.delete(call);
     this.#hosted.delete(session.sessionId);
     if (error === null) call.end();
     else call.emit('error', error.toStatus());
@@ -256,7 +236,7 @@ export class SessionHost implements SessionGateway {
     for (const hosted of this.#hosted.values()) {
       const { session } = hosted;
       // One that we do not read is not judged by what it has not acknowledged.
-      if (!this.#paused.has(hosted)) session.tick(nowMs);
+      if (!this.#paused.has(hosted.call)) session.tick(nowMs);
       this.#pass(hosted);
       if (session.state.t === 'Ended' || session.ackIsDue(nowMs)) this.#flush(hosted);
     }

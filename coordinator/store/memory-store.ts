@@ -2,6 +2,7 @@ import { hasEnded, storedBytes, type Content, type TaskBody, type TaskRow } from
 import type { Write } from '../core/outputs.js';
 import {
   StoreError,
+  type ListPage,
   type OpenedStore,
   type Store,
   type StoredTask,
@@ -26,6 +27,7 @@ export class MemoryDisk {
   readonly tasks = new Map<string, Kept>();
   /** Ended tasks, the oldest first. */
   readonly ended = new Set<string>();
+  readonly drains = new Map<string, number>();
   /** Of all tasks, and of the ended ones among them. */
   bytes = 0;
   endedBytes = 0;
@@ -56,7 +58,8 @@ export class MemoryStore implements Store {
   open(): Promise<OpenedStore> {
     this.#disk.epoch += 1;
     this.#epoch = this.#disk.epoch;
-    return Promise.resolve({ longestLeaseMs: this.#disk.longestLeaseMs });
+    const drains = [...this.#disk.drains].map(([pattern, createWallMs]) => ({ pattern, createWallMs }));
+    return Promise.resolve({ longestLeaseMs: this.#disk.longestLeaseMs, drains });
   }
 
   loadOpen({ afterTaskId, limit }: { afterTaskId: string; limit: number }): Promise<readonly TaskRow[]> {
@@ -75,6 +78,10 @@ export class MemoryStore implements Store {
         return { row: kept.row, body: bodies ? kept.body : null, result: bodies ? kept.result : null };
       }),
     );
+  }
+
+  list(): Promise<ListPage> {
+    return Promise.reject(new StoreError('IO', 'not yet'));
   }
 
   // Async so that a refusal is a rejected promise, as with every other store.
@@ -106,6 +113,20 @@ export class MemoryStore implements Store {
       disk.longestLeaseMs = write.leaseMs;
       return { kind: 'applied', body: null };
     }
+    if (write.kind === 'drain') {
+      if (write.createWallMs === null) disk.drains.delete(write.pattern);
+      else disk.drains.set(write.pattern, write.createWallMs);
+      return { kind: 'applied', body: null };
+    }
+    if (write.kind === 'delete') {
+      const gone = disk.tasks.get(write.taskId);
+      if (gone?.row.revision !== write.expectedRevision) return { kind: 'conflict', row: gone?.row ?? null };
+      disk.tasks.delete(write.taskId);
+      disk.ended.delete(write.taskId);
+      disk.bytes -= keptBytes(gone);
+      disk.endedBytes -= keptBytes(gone);
+      return { kind: 'applied', body: null };
+    }
     const { row } = write;
     const kept = disk.tasks.get(row.taskId);
     if (write.kind === 'insert') {
@@ -117,6 +138,10 @@ export class MemoryStore implements Store {
       kept.row = row;
       kept.result = write.result;
       disk.bytes += write.result?.data.byteLength ?? 0;
+    }
+    if (write.kind === 'update' && write.reopens && kept !== undefined) {
+      disk.ended.delete(row.taskId);
+      disk.endedBytes -= keptBytes(kept);
     }
     const now = kept ?? disk.tasks.get(row.taskId);
     if (hasEnded(row.state) && now !== undefined) {

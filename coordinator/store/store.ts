@@ -1,4 +1,4 @@
-import type { Content, TaskBody, TaskRow } from '../core/task.js';
+import type { Content, TaskBody, TaskRow, TaskState } from '../core/task.js';
 import type { Write } from '../core/outputs.js';
 
 /** A task as read back. */
@@ -20,6 +20,8 @@ export type WriteResult =
 export interface OpenedStore {
   /** The longest lease that an earlier coordinator may have granted; 0 for a new store. */
   readonly longestLeaseMs: number;
+  /** Drains that operators have asked for. */
+  readonly drains: readonly { readonly pattern: string; readonly createWallMs: number }[];
 }
 
 /**
@@ -49,6 +51,31 @@ export class StoreError extends Error {
   }
 }
 
+/** Which tasks to list. */
+export interface ListParams {
+  /** Only those that were submitted before the one of this number; null: from the newest on. */
+  readonly beforeSeq: number | null;
+  /** Only in one of these states; empty: in any. */
+  readonly states: readonly TaskState[];
+  /** Only of this type; null: of any. */
+  readonly type: string | null;
+  /** Tasks, at most. */
+  readonly limit: number;
+  /** With payload and result. */
+  readonly bodies: boolean;
+  /** Rows to look at, at most; the page may end early for it. */
+  readonly maxLooked: number;
+  /** Bytes of payloads and results after which the page ends. */
+  readonly maxBytes: number;
+}
+
+/** One page of a list. */
+export interface ListPage {
+  readonly tasks: readonly (StoredTask & { readonly seq: number })[];
+  /** `beforeSeq` of the next page; null: there is nothing more. */
+  readonly nextSeq: number | null;
+}
+
 /** Sizes, for bounds, metrics and people. */
 export interface StoreStats {
   /** Tasks that have not ended. */
@@ -76,6 +103,13 @@ export interface Store {
 
   /** The tasks of these ids, in their order; undefined where there is none. */
   read(params: { taskIds: readonly string[]; bodies: boolean }): Promise<readonly (StoredTask | undefined)[]>;
+
+  /**
+   * One page of tasks, the newest submit first. Beside everything else: it holds up no commit.
+   *
+   * @throws StoreError
+   */
+  list(params: ListParams): Promise<ListPage>;
 
   /**
    * Applies the writes in one durable transaction, each under its own condition, and answers each in order. A write whose

@@ -1,4 +1,5 @@
 import type { Input } from '../../coordinator/core/inputs.js';
+import type { Want } from '../../coordinator/core/waiters.js';
 import { hasEnded } from '../../coordinator/core/task.js';
 import type { ReplyToken } from '../../coordinator/core/task.js';
 import type { EngineReply } from '../../coordinator/engine.js';
@@ -78,7 +79,7 @@ export class SimClient {
 
   #submitAndPoll(): void {
     this.#call(
-      (token) => this.#submitInput(token, false),
+      (token) => this.#submitInput(token, null),
       ANSWER_TIMEOUT_MS,
       (reply) => {
         if (reply?.kind === 'submitted') {
@@ -99,7 +100,7 @@ export class SimClient {
   #run(): void {
     if (this.#gaveUp) return;
     this.#waiting = this.#call(
-      (token) => this.#submitInput(token, true),
+      (token) => this.#submitInput(token, 'task'),
       RUN_TIMEOUT_MS,
       (reply) => {
         // The call's answer is the end.
@@ -118,9 +119,9 @@ export class SimClient {
     );
   }
 
-  #submitInput(token: ReplyToken, wait: boolean): Extract<Input, { kind: 'submit' }> {
+  #submitInput(token: ReplyToken, want: Want | null): Extract<Input, { kind: 'submit' }> {
     const { taskId, spec, body, digest } = this.plan;
-    return { kind: 'submit', token, taskId, spec, body, digest, wait };
+    return { kind: 'submit', token, taskId, spec, body, digest, want };
   }
 
   /** No submit before this one got through in time, so there is no such task; one that was acknowledged would be lost. */
@@ -133,7 +134,7 @@ export class SimClient {
     this.#seen.acknowledged = true;
     this.parts.trace.add('client', `${this.plan.taskId.slice(0, 8)} is acknowledged`);
     if (!this.plan.contradicts) return;
-    const other = (token: ReplyToken): Input => ({ ...this.#submitInput(token, false), digest: 'another' });
+    const other = (token: ReplyToken): Input => ({ ...this.#submitInput(token, null), digest: 'another' });
     this.#call(other, ANSWER_TIMEOUT_MS, (reply) => {
       if (reply?.kind === 'submitted') this.parts.model.fail('an id means one task', this.plan.taskId);
       return true;

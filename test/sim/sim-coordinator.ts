@@ -135,7 +135,7 @@ export class SimCoordinator implements StreamAcceptor, SessionGateway {
   }
 
   abandon(token: ReplyToken, taskId: string, cancel: boolean): void {
-    this.#engine.abandon(token, taskId, cancel);
+    this.#engine.abandon(token, [taskId], cancel);
   }
 
   accept(stream: SimStream): StreamSide | undefined {

@@ -3,6 +3,7 @@ import {
   create,
   fromBinary,
   toBinary,
+  type DescMethodServerStreaming,
   type DescMethodUnary,
   type MessageInitShape,
   type MessageShape,
@@ -12,10 +13,12 @@ import {
   credentials,
   Metadata,
   type CallOptions,
+  type ClientReadableStream,
   type ClientUnaryCall,
   type ServiceError,
 } from '@grpc/grpc-js';
 import { PayloadView } from '../../proto/gen/remuda/v1/payload_pb.js';
+import { methodDefinition } from '../../proto/service-definition.js';
 import { FleetService } from '../../proto/gen/remuda/v1/fleet_service_pb.js';
 import { TaskService } from '../../proto/gen/remuda/v1/task_service_pb.js';
 
@@ -59,6 +62,16 @@ export class Stubs implements Disposable {
     return { response, initialMetadata, cancel: () => call?.cancel() };
   }
 
+  /** Calls a server-streaming method; what comes is collected. */
+  stream<M extends DescMethodServerStreaming>(
+    method: M,
+    request: MessageInitShape<M['input']>,
+  ): ServerStream<MessageShape<M['output']>> {
+    const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
+    const message = create(method.input, request) as MessageShape<M['input']>;
+    return new ServerStream(this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, message));
+  }
+
   submit(request: MessageInitShape<typeof TaskService.method.submitTask.input>) {
     return this.call(TaskService.method.submitTask, request).response;
   }
@@ -87,6 +100,33 @@ export class Stubs implements Disposable {
 
   [Symbol.dispose](): void {
     this.#client.close();
+  }
+}
+
+/** The answers of a server-streaming call, as they come. */
+export class ServerStream<O> {
+  readonly messages: O[] = [];
+  readonly #over: Promise<ServiceError | undefined>;
+
+  constructor(call: ClientReadableStream<O>) {
+    call.on('data', (message: O) => this.messages.push(message));
+    this.#over = new Promise((resolve) => {
+      call.on('error', (error: unknown) => resolve(error as ServiceError));
+      call.on('end', () => resolve(undefined));
+    });
+  }
+
+  /** Fulfilled when it has ended well. */
+  async done(): Promise<void> {
+    const error = await this.#over;
+    if (error !== undefined) throw error;
+  }
+
+  /** What it has ended with. */
+  async error(): Promise<ServiceError> {
+    const error = await this.#over;
+    if (error === undefined) throw new Error('the call ended well');
+    return error;
   }
 }
 

@@ -39,6 +39,7 @@ export type TaskRecord = readonly [
   history: TaskRow['history'],
   endWallMs: number | null,
   failure: TaskRow['failure'],
+  requeuedAttempt: number | undefined,
 ];
 
 /** The row's record, as JSON without line breaks. */
@@ -78,6 +79,7 @@ export function recordText(row: TaskRow): string {
     row.history,
     row.endWallMs,
     row.failure,
+    row.requeuedAttempt,
   ];
   return JSON.stringify(record);
 }
@@ -121,5 +123,7 @@ export function rowFrom(record: TaskRecord): TaskRow {
     history: record[31],
     endWallMs: record[32],
     failure: record[33],
+    // Older records were made before anybody could requeue.
+    requeuedAttempt: record[34] ?? 0,
   };
 }

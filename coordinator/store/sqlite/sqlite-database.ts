@@ -67,7 +67,7 @@ export class SqliteDatabase {
       this.#openTasks = counts.open;
       this.#endedTasks = counts.ended;
       this.#statements = statements;
-      return { longestLeaseMs: statements.longestLeaseMs() };
+      return { longestLeaseMs: statements.longestLeaseMs(), drains: [] };
     } catch (error) {
       this.close();
       throw fromSqlite(error, this.#path);

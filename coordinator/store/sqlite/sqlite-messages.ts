@@ -93,6 +93,7 @@ export function encodeCommit(writes: readonly Write[]): { text: string; blobs: A
       heads.push([2, write.leaseMs]);
       continue;
     }
+    if (write.kind === 'delete' || write.kind === 'drain') throw new Error('not yet');
     const { row } = write;
     const state = TASK_STATES.indexOf(row.state);
     const ended = hasEnded(row.state) ? 1 : 0;

@@ -5,6 +5,7 @@ import type { Write } from '../../core/outputs.js';
 import type { TaskRow } from '../../core/task.js';
 import {
   StoreError,
+  type ListPage,
   type OpenedStore,
   type Store,
   type StoredTask,
@@ -106,6 +107,10 @@ export class SqliteStore implements Store {
       for (const [index, body] of bodies) results[index] = { kind: 'applied', body: bodyFrom(body, reader.next()) };
       return results;
     });
+  }
+
+  list(): Promise<ListPage> {
+    return Promise.reject(new StoreError('IO', 'not yet'));
   }
 
   async stats(): Promise<StoreStats> {

@@ -60,7 +60,7 @@ function submit(token: number, taskId: string) {
   const retry = { maxAttempts: 3, initialBackoffMs: 200, maxBackoffMs: 30_000, nonRetryableReasons: [] };
   const times = { timeoutMs: 1_000, deadlineWallMs: null, runTimeWallMs: null };
   const spec = { type: 'work', priority: 10, requiredLabels: {}, ...times, retry };
-  return { kind: 'submit', token, taskId, spec, body: aBody(), digest: 'same', wait: false } as const;
+  return { kind: 'submit', token, taskId, spec, body: aBody(), digest: 'same', want: null } as const;
 }
 
 const engines: Engine[] = [];

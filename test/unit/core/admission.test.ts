@@ -53,7 +53,7 @@ describe('admission', () => {
     const session = core.hello('w');
     core.submit('a');
     core.report(session, core.ref('a'));
-    const input = core.submitInput('a', { wait: true });
+    const input = core.submitInput('a', { want: 'task' });
     const replies = core.step(input).filter(({ kind }) => kind === 'reply');
     expect(replies).toMatchObject([
       { reply: { kind: 'submitted', state: 'SUCCEEDED', alreadyExisted: true } },
@@ -66,7 +66,7 @@ describe('admission', () => {
     const core = new CoreDriver();
     const session = core.hello('w');
     core.submit('a');
-    const again = core.submitInput('a', { wait: true });
+    const again = core.submitInput('a', { want: 'task' });
     const cancel = core.cancelInput('a');
     const report = reportOf(core.ref('a'));
     const outputs = core.step(core.frameInput(session, { reports: [report, report] }), again, cancel);
@@ -87,7 +87,7 @@ describe('admission', () => {
     const core = new CoreDriver({ maxOpenTasks: 2 });
     core.submit('a');
     core.submit('b');
-    expect(core.submit('c')).toEqual({ kind: 'queueFull', limit: 2 });
+    expect(core.submit('c')).toEqual({ kind: 'queueFull', taskId: 'c', limit: 2 });
     expect(core.submit('b')).toMatchObject({ kind: 'submitted', alreadyExisted: true });
     core.cancel('a');
     expect(core.submit('c')).toMatchObject({ kind: 'submitted' });
@@ -96,11 +96,11 @@ describe('admission', () => {
   it('tells everybody who waits when the task has ended, and nobody twice', () => {
     const core = new CoreDriver();
     const session = core.hello('w');
-    const first = core.submitInput('a', { wait: true });
-    const second = core.submitInput('a', { wait: true });
-    const gone = core.submitInput('a', { wait: true });
+    const first = core.submitInput('a', { want: 'task' });
+    const second = core.submitInput('a', { want: 'task' });
+    const gone = core.submitInput('a', { want: 'task' });
     core.step(first, second, gone);
-    core.step({ kind: 'abandon', token: gone.token, taskId: 'a', cancel: false });
+    core.step({ kind: 'abandon', token: gone.token, taskIds: ['a'], cancel: false });
     core.outputs = [];
     core.report(session, core.ref('a'));
     const told = core.outputs.filter(({ kind }) => kind === 'reply');
@@ -109,30 +109,30 @@ describe('admission', () => {
 
   it('cancels the task of a caller that has gone, if it wants so', () => {
     const core = new CoreDriver();
-    const input = core.submitInput('a', { wait: true });
+    const input = core.submitInput('a', { want: 'task' });
     core.step(input);
-    core.step({ kind: 'abandon', token: input.token, taskId: 'a', cancel: true });
+    core.step({ kind: 'abandon', token: input.token, taskIds: ['a'], cancel: true });
     expect(core.row('a').state).toBe('CANCELLED');
   });
 
   it('cancels nothing for a caller that does not wait for the task: his id was taken by another', () => {
     const core = new CoreDriver();
     core.submit('a', { digest: 'mine' });
-    const stranger = core.submitInput('a', { digest: 'other', wait: true });
+    const stranger = core.submitInput('a', { digest: 'other', want: 'task' });
     core.step(stranger);
     expect(core.replyTo(stranger.token)).toMatchObject({ kind: 'idTaken' });
-    core.step({ kind: 'abandon', token: stranger.token, taskId: 'a', cancel: true });
+    core.step({ kind: 'abandon', token: stranger.token, taskIds: ['a'], cancel: true });
     expect(core.row('a').state).toBe('QUEUED');
   });
 
   it('cancels nothing while another caller waits: one that was cut may have called again before that was noticed', () => {
     const core = new CoreDriver();
-    const cut = core.submitInput('a', { wait: true });
-    const again = core.submitInput('a', { wait: true });
+    const cut = core.submitInput('a', { want: 'task' });
+    const again = core.submitInput('a', { want: 'task' });
     core.step(cut, again);
-    core.step({ kind: 'abandon', token: cut.token, taskId: 'a', cancel: true });
+    core.step({ kind: 'abandon', token: cut.token, taskIds: ['a'], cancel: true });
     expect(core.row('a').state).toBe('QUEUED');
-    core.step({ kind: 'abandon', token: again.token, taskId: 'a', cancel: true });
+    core.step({ kind: 'abandon', token: again.token, taskIds: ['a'], cancel: true });
     expect(core.row('a').state).toBe('CANCELLED');
   });
 

@@ -7,6 +7,7 @@ import { CoreDriver, reportOf, seededRandom } from './support.js';
 const SEEDS = 40;
 const STEPS = 150;
 const TYPES = ['work', 'rare'] as const;
+const WANTS = [null, 'task', 'end', 'change'] as const;
 const OUTCOMES = ['SUCCEEDED', 'FAILED', 'TIMED_OUT', 'CANCELLED', 'RELEASED'] as const;
 
 /** Does anything at all to the core, in any order; the driver checks the invariants after every step. */
@@ -71,7 +72,7 @@ class Monkey {
       deadlineWallMs: this.chance(0.2) ? wallMs + this.below(60_000) : null,
       runTimeWallMs: this.chance(0.2) ? wallMs + this.below(10_000) : null,
       retry: { maxAttempts: 1 + this.below(4), initialBackoffMs: this.below(500) },
-      wait: this.chance(0.5),
+      want: this.oneOf(WANTS) ?? null,
     });
   }
 
@@ -127,8 +128,36 @@ class Monkey {
     if (dice < 0.5) return this.hello();
     if (dice < 0.8) return this.frame();
     if (dice < 0.9) return this.session();
-    if (dice < 0.95) return this.core.cancelInput(`t${this.below(this.tasks + 1)}`);
+    if (dice < 0.93) return this.core.cancelInput(this.someTask());
+    if (dice < 0.98) return this.question();
     return { kind: 'stalled', gapMs: this.below(30_000) };
+  }
+
+  private someTask(): string {
+    return `t${this.below(this.tasks + 1)}`;
+  }
+
+  /** What operators and streams of clients ask. */
+  private question(): Input {
+    const token = 1_000_000 + this.below(5);
+    const taskIds = [this.someTask(), this.someTask(), this.oneOf(this.deadLetters()) ?? 't0'];
+    const patterns = [this.oneOf(['*', 'w1', 'w*', 'w2']) ?? '*'];
+    const questions: readonly Input[] = [
+      { kind: 'await', token, taskId: this.someTask(), want: this.chance(0.5) ? 'end' : 'change' },
+      { kind: 'abandon', token, taskIds, cancel: this.chance(0.5) },
+      { kind: 'requeue', token, taskIds },
+      { kind: 'delete', token, taskIds },
+      { kind: 'drain', token, patterns, whenIdle: this.chance(0.5) },
+      { kind: 'resume', token, patterns: this.chance(0.5) ? ['*'] : patterns },
+      { kind: 'stopWaiting', token },
+      { kind: 'listQueues', token, afterType: '', limit: 1 },
+      { kind: 'explain', token, taskIds },
+    ];
+    return this.oneOf(questions) ?? { kind: 'fleetStats', token };
+  }
+
+  private deadLetters(): string[] {
+    return [...this.core.store.values()].filter(({ state }) => state === 'DEAD_LETTERED').map(({ taskId }) => taskId);
   }
 
   act(): void {
@@ -144,7 +173,8 @@ class Monkey {
   /** From now on nothing fails: everything that is open has to end. */
   calm(): void {
     const { core } = this;
-    core.step({ kind: 'listening' });
+    core.step({ kind: 'listening' }, { kind: 'drain', token: 1, patterns: ['x'], whenIdle: false });
+    core.step({ kind: 'resume', token: 1, patterns: ['*'] });
     // The wall clock has jumped by hours: every run_time and back-off is to be over.
     core.wallMs += 86_400_000;
     core.advance(60_000);

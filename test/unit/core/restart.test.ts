@@ -172,8 +172,11 @@ describe('a restart of the coordinator', () => {
     const core = new CoreDriver();
     core.submit('t');
     core.cancel('t');
-    expect(() => restore(createState(core.config, { next: () => 0, leaseId: () => '' }), [core.row('t')], 0)).toThrow(
-      'task t has ended (CANCELLED)',
-    );
+    expect(() =>
+      restore(createState(core.config, { next: () => 0, leaseId: () => '' }), [core.row('t')], {
+        longestLeaseMs: 0,
+        drains: [],
+      }),
+    ).toThrow('task t has ended (CANCELLED)');
   });
 });

@@ -15,10 +15,12 @@ import type {
 } from '../../../coordinator/core/outputs.js';
 import { createState, keysToRead, restore, step, untilNextMs } from '../../../coordinator/core/scheduler.js';
 import { toRow, type SchedulerState } from '../../../coordinator/core/state.js';
+import type { Want } from '../../../coordinator/core/waiters.js';
 import {
   hasEnded,
   type AttemptRef,
   type Failure,
+  type ReplyToken,
   type RetryPolicy,
   type TaskRow,
   type TaskSpec,
@@ -33,7 +35,7 @@ export const LIMIT_MS = CORE_DEFAULTS.stuckGraceMs + LEASE_MS;
 export interface SubmitOptions extends Partial<Omit<TaskSpec, 'retry'>> {
   readonly retry?: Partial<RetryPolicy>;
   readonly digest?: string;
-  readonly wait?: boolean;
+  readonly want?: Want;
   readonly payloadBytes?: number;
 }
 
@@ -66,6 +68,7 @@ export class CoreDriver {
   /** What the next draws of randomness are; then seeded. */
   readonly draws: number[] = [];
   readonly store = new Map<string, TaskRow>();
+  readonly storedDrains = new Map<string, number>();
   /** Outputs of all steps so far, until taken. */
   outputs: Output[] = [];
   lastResult: StepResult | undefined;
@@ -108,11 +111,24 @@ export class CoreDriver {
   private commit({ writes, outputs }: StepResult): void {
     for (const write of writes) {
       if (write.kind === 'longestLease') continue;
+      if (write.kind === 'drain') {
+        if (write.createWallMs === null) this.storedDrains.delete(write.pattern);
+        else this.storedDrains.set(write.pattern, write.createWallMs);
+        continue;
+      }
+      if (write.kind === 'delete') {
+        expect(this.store.get(write.taskId)?.revision, `delete of ${write.taskId}`).toBe(write.expectedRevision);
+        this.store.delete(write.taskId);
+        continue;
+      }
       const { row } = write;
       const stored = this.store.get(row.taskId);
       if (write.kind === 'insert') expect(stored, `insert of ${row.taskId}`).toBeUndefined();
       else expect(stored?.revision, `revision of ${row.taskId}`).toBe(write.expectedRevision);
-      expect(stored === undefined || !hasEnded(stored.state), `${row.taskId} ends once`).toBe(true);
+      const reopens = write.kind === 'update' && write.reopens;
+      expect(stored !== undefined && hasEnded(stored.state), `${row.taskId} ends once, unless it is requeued`).toBe(
+        reopens,
+      );
       this.store.set(row.taskId, row);
     }
     const open = [...this.store.values()].filter(({ state }) => !hasEnded(state));
@@ -165,14 +181,15 @@ export class CoreDriver {
     this.state = createState(this.config, this.random);
     this.monoMs = 500;
     const open = [...this.store.values()].filter(({ state }) => !hasEnded(state));
-    restore(this.state, open, longestLeaseMs);
+    const drains = [...this.storedDrains].map(([pattern, createWallMs]) => ({ pattern, createWallMs }));
+    restore(this.state, open, { longestLeaseMs, drains });
     checkInvariants(this.state);
     this.outputs = [];
     if (listening) this.step({ kind: 'listening' });
   }
 
   submitInput(taskId: string, options: SubmitOptions = {}): Extract<Input, { kind: 'submit' }> {
-    const { retry, digest = 'same', wait = false, payloadBytes = 0, ...spec } = options;
+    const { retry, digest = 'same', want = null, payloadBytes = 0, ...spec } = options;
     return {
       kind: 'submit',
       token: this.nextToken++,
@@ -193,7 +210,7 @@ export class CoreDriver {
         traceparent: '',
       },
       digest,
-      wait,
+      want,
     };
   }
 
@@ -201,6 +218,12 @@ export class CoreDriver {
   submit(taskId: string, options: SubmitOptions = {}): Reply {
     const input = this.submitInput(taskId, options);
     return this.replyTo(input.token, this.step(input));
+  }
+
+  /** A question, asked in a step of its own. */
+  ask(make: (token: ReplyToken) => Input): Reply {
+    const token = this.nextToken++;
+    return this.replyTo(token, this.step(make(token)));
   }
 
   cancelInput(taskId: string): Extract<Input, { kind: 'cancel' }> {
@@ -329,6 +352,13 @@ export class CoreDriver {
         ? [output.output.ref.taskId]
         : [],
     );
+  }
+
+  /** The one task that a worker holds. */
+  assignedTo(workerId: string): string {
+    const [attempt, ...more] = this.worker(workerId).attempts;
+    if (attempt === undefined || more.length > 0) throw new Error(`${workerId} does not hold one task`);
+    return attempt.taskId;
   }
 
   /** The newest assignment of a task that left. */
