@@ -66,7 +66,7 @@ class EachRun {
   readonly #progress: ProgressLine;
   readonly #abort = new AbortController();
   #stop: Stop | undefined;
-  #readCount = 0;
+  #takenCount = 0;
   #runningCount = 0;
   #doneCount = 0;
   #failedCount = 0;
@@ -124,13 +124,13 @@ class EachRun {
       this.#endedBytes += line.inputBytes;
       return;
     }
-    this.#readCount += 1;
     let payload: Uint8Array;
     try {
       if (content === undefined) throw payloadTooLarge(`line ${number}`, `${line.inputBytes}`);
       payload = jsonPayload(content, `line ${number}`);
     } catch (error) {
       if (!(error instanceof PayloadError)) throw error;
+      this.#takenCount += 1;
       this.#row(line, { error: { reason: error.reason, message: error.message } });
       return;
     }
@@ -141,6 +141,7 @@ class EachRun {
 
   async #runTask(line: PayloadLine, payload: Uint8Array): Promise<void> {
     const task = this.#request.taskOf(payload);
+    this.#takenCount += 1;
     this.#runningCount += 1;
     this.#showProgress();
     let row: Row;
@@ -191,8 +192,8 @@ class EachRun {
     const { context, waitTimeoutMs, listLine } = this.#request;
     const { terminal } = context;
     const ended = this.#doneCount + this.#failedCount;
-    const left = this.#readCount - ended;
-    const counts = `${count(this.#readCount, 'line')} read, ${this.#doneCount} succeeded, ${this.#failedCount} failed`;
+    const left = this.#takenCount - ended;
+    const counts = `${count(this.#takenCount, 'line')} read, ${this.#doneCount} succeeded, ${this.#failedCount} failed`;
     if (this.#stop === undefined) {
       if (this.#failedCount > 0 || terminal.isNoteInteractive) terminal.note(counts);
       return this.#failedCount > 0 ? EXIT.failed : EXIT.done;

@@ -17,12 +17,11 @@ export interface TaskChange {
 
 /** What has happened to a task between two looks at it, in order. `before` is undefined at the first look. */
 export function taskChanges(before: Task | undefined, now: Task): readonly TaskChange[] {
-  const changes = now.attempts.flatMap((attempt) =>
-    attemptChanges(
-      before?.attempts.find((known) => known.attempt === attempt.attempt),
-      attempt,
-    ),
-  );
+  const changes: TaskChange[] = before === undefined ? [submitted(now)] : [];
+  for (const attempt of now.attempts) {
+    const known = before?.attempts.find((other) => other.attempt === attempt.attempt);
+    changes.push(...attemptChanges(known, attempt));
+  }
   if (isWaiting(now) && (before?.state !== now.state || before.waiting?.message !== now.waiting?.message)) {
     changes.push(waitingChange(now));
   }
@@ -35,6 +34,11 @@ export function taskChanges(before: Task | undefined, now: Task): readonly TaskC
     changes.push({ time: undefined, what: 'PROGRESS', text: shortPayload(progress) });
   }
   return changes;
+}
+
+function submitted({ createTime, type, options }: Task): TaskChange {
+  const priority = options?.priority === undefined ? '' : `, priority ${options.priority}`;
+  return { time: createTime, what: 'SUBMITTED', text: `${printable(type)}${priority}` };
 }
 
 function attemptChanges(known: Attempt | undefined, attempt: Attempt): TaskChange[] {
@@ -56,9 +60,9 @@ function isWaiting({ state }: Task): boolean {
   return state === TaskState.SCHEDULED || state === TaskState.QUEUED;
 }
 
-function waitingChange({ state, type, dueTime, createTime, waiting, attempt }: Task): TaskChange {
+function waitingChange({ state, dueTime, createTime, waiting, attempt }: Task): TaskChange {
   const due = state === TaskState.SCHEDULED && dueTime !== undefined ? `until ${time(dueTime)}` : '';
-  const text = [printable(type), due, printable(waiting?.message ?? '')].filter((part) => part !== '').join(', ');
+  const text = [due, printable(waiting?.message ?? '')].filter((part) => part !== '').join(': ');
   return { time: attempt === 0 ? createTime : undefined, what: enumName(TaskState, state), text };
 }
 
