@@ -13,7 +13,7 @@ function only(name, comment, from, to) {
 
 const OURS = '^(proto|client|worker|coordinator|test|docs)/';
 /** The loop and what it is given; below sessions and services. */
-const ENGINE = '^coordinator/(engine|answer-reader|inbox|runtime)\\.ts$';
+const ENGINE = '^coordinator/(engine|answer-reader|inbox|retention|runtime)\\.ts$';
 /** What puts the parts together; above everything else. */
 const COMPOSITION = '^coordinator/(main|program|coordinator|index)\\.ts$';
 
@@ -65,11 +65,12 @@ module.exports = {
       '^coordinator/(store|core)/',
       '^proto/',
     ]),
-    only('engine-imports-store-and-core', 'The engine imports store/store.ts and core/ alone.', ENGINE, [
+    only(
+      'engine-imports-store-and-core',
+      'The engine imports store/store.ts, core/ and the queue of proto/ alone.',
       ENGINE,
-      '^coordinator/core/',
-      '^coordinator/store/store\\.ts$',
-    ]),
+      [ENGINE, '^coordinator/core/', '^coordinator/store/store\\.ts$', '^proto/fifo\\.ts$'],
+    ),
     {
       name: 'the-store-is-a-contract',
       comment: 'Sessions, services and http know no store: ask the engine.',

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import ms from 'ms';
 import { CORE_DEFAULTS } from './core/config.js';
 import { isLocal, parseListenAddress, type ListenAddress } from './listen-address.js';
-import { openStore } from './store/open-store.js';
+import { openStore, storeDefaults } from './store/open-store.js';
 import { packageVersion } from '../proto/package-version.js';
 import { LOG_LEVELS, parseCommand, parseTimeMs, UsageExit } from '../proto/program-options.js';
 
@@ -14,6 +14,8 @@ export interface CoordinatorConfig {
   readonly http: ListenAddress | null;
   /** `sqlite:PATH` or `memory:`. Default sqlite:./remuda.db. */
   readonly store: string;
+  /** Bytes that the store may have in use before new tasks are refused, 16 MiB to 1 TiB. Default: 8 GiB, `memory:` 256 MiB. */
+  readonly maxStoreBytes: number;
   /** How often workers send a heartbeat, in milliseconds, 100 ms to 5 min. Default 5 s. */
   readonly heartbeatIntervalMs: number;
   /** How long a silent worker keeps its attempts, in milliseconds; at least 1 s and twice the heartbeat, at most 1 h. Default: three times. */
@@ -49,6 +51,11 @@ const FLAGS = {
   listen: ['ADDRESS', 'where gRPC is served: HOST:PORT or unix:PATH; port 0 takes a free one', '127.0.0.1:7070'],
   http: ['ADDRESS', 'where /metrics, /healthz and /readyz are served, or off', '127.0.0.1:7071'],
   store: ['STORE', 'where tasks are durable: sqlite:PATH; or memory:, which keeps nothing', 'sqlite:./remuda.db'],
+  'max-store-bytes': [
+    'N',
+    'bytes in use in the store at which new tasks are refused, 16,777,216 to 1,099,511,627,776 (default: 8 GiB, memory: 256 MiB)',
+    '',
+  ],
   'heartbeat-interval': ['TIME', 'how often workers send a heartbeat, 100ms to 5m', '5s'],
   lease: [
     'TIME',
@@ -87,11 +94,16 @@ export function parseConfig(argv: readonly string[], env: Env): CoordinatorConfi
   const { flags, faults, insecureFlag } = parseFlags(argv);
   const read = new Reader((flag) => flags[flag] ?? (env[variableOf(flag)] || FLAGS[flag][2]), faults);
   const insecure = insecureFlag || isTrue(env.REMUDA_INSECURE, faults);
+  const store = read.store();
   const heartbeatIntervalMs = read.time('heartbeat-interval', 100, 5 * MINUTE_MS);
   const config: CoordinatorConfig = {
     listen: read.address('listen', insecure),
     http: read.text('http') === 'off' ? null : read.address('http', insecure),
-    store: read.store(),
+    store,
+    maxStoreBytes:
+      read.text('max-store-bytes') === ''
+        ? storeDefaults(store).limitBytes
+        : read.integer('max-store-bytes', 16 * MIB, 1_048_576 * MIB),
     heartbeatIntervalMs,
     leaseMs:
       read.text('lease') === ''
@@ -151,7 +163,7 @@ class Reader {
 
   integer(flag: Flag, min: number, max: number): number {
     const text = this.valueOf(flag);
-    const value = /^\d{1,9}$/.test(text) ? Number(text) : NaN;
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
     if (value >= min && value <= max) return value;
     this.fault(flag, text, `it must be a whole number from ${min} to ${max}`);
     return min;

@@ -10,13 +10,14 @@ import { HttpServer } from './http/http-server.js';
 import { clearStaleSocket, formatAddress, type ListenAddress } from './listen-address.js';
 import { CoreEventLog } from './logging.js';
 import { Metrics } from './metrics.js';
+import type { Purged } from './retention.js';
 import { systemRandom, systemRuntime } from './runtime.js';
 import { callInterrupted, refused } from './services/asking.js';
 import { FleetServiceImplementation } from './services/fleet-service.js';
 import { addReflection, Health } from './services/health.js';
 import { TaskServiceImplementation } from './services/task-service.js';
 import { coordinatorStopping, SessionHost } from './session/session-host.js';
-import { openStore } from './store/open-store.js';
+import { openStore, storeDefaults } from './store/open-store.js';
 import type { Store } from './store/store.js';
 
 export interface CoordinatorDeps {
@@ -67,13 +68,14 @@ export class Coordinator {
     this.#config = config;
     this.#log = log;
     const eventLog = new CoreEventLog(log, () => runtime.now().monoMs);
-    this.#store = openStore(config.store);
+    this.#store = openStore(config.store, config.maxStoreBytes);
     this.#engine = new Engine({
       store: this.#store,
       config: { ...CORE_DEFAULTS, maxOpenTasks, leaseMs, stuckGraceMs, headStartMs, balancing, maxWorkers },
       random: systemRandom,
       runtime,
       inbox: INBOX,
+      retention: { maxAcknowledged: storeDefaults(config.store).maxAcknowledged },
       onFatal,
       onEvent: (event) => {
         eventLog.write(event);
@@ -81,6 +83,9 @@ export class Coordinator {
       },
       onBatch: (batch) => {
         this.#metrics.onBatch(batch);
+      },
+      onPurged: (purged) => {
+        this.#onPurged(purged);
       },
       onStoreTrouble: (message) => {
         this.#onStoreTrouble(message);
@@ -108,6 +113,7 @@ export class Coordinator {
     this.#metrics = new Metrics({
       version,
       stats: () => engine.stats(),
+      store: () => engine.storeCounts(),
       sessions: () => this.#sessions.figures,
       inboxSize: () => engine.inboxSize,
       waiting: () => this.#tasks.figures,
@@ -173,6 +179,15 @@ export class Coordinator {
 
   #checkStarting(): void {
     if (this.#stopped !== undefined) throw new Error('the coordinator was stopped while it started');
+  }
+
+  #onPurged(purged: Purged): void {
+    this.#metrics.onPurged(purged);
+    const { deadLetters: count } = purged;
+    if (count === 0) return;
+    const detail =
+      'dead letters were removed that nobody had dealt with, because they were too old or too many; list those that are left, and requeue or delete them';
+    this.#log.warn({ count, detail }, 'dead-letters-purged');
   }
 
   #onStoreTrouble(message: string | null): void {

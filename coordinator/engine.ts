@@ -35,13 +35,15 @@ import {
 import type { ProgressNote, ReplyToken, TaskBody, TaskRow } from './core/task.js';
 import { fleetStats } from './core/views.js';
 import { Inbox, type InboxLimits } from './inbox.js';
+import { Retention, type Purged, type RetentionOptions, type Sight } from './retention.js';
 import type { Runtime } from './runtime.js';
 import {
   StoreError,
-  type ListPage,
   type ListParams,
   type Store,
   type StoredTask,
+  type StoreStats,
+  type TaskPage,
   type WriteResult,
 } from './store/store.js';
 
@@ -72,19 +74,14 @@ export interface EngineOptions {
   readonly onFatal: (error: Error, exitCode: number) => void;
   readonly onEvent?: (event: CoreEvent) => void;
   readonly onBatch?: (batch: BatchFigures) => void;
+  /** How long ended tasks are kept. Default: RETENTION_DEFAULTS. */
+  readonly retention?: Partial<RetentionOptions>;
+  /** Ended tasks have been removed because their time was over. */
+  readonly onPurged?: (purged: Purged) => void;
   /** The store refuses what it may take later, as the message says; null: it takes everything again. */
   readonly onStoreTrouble?: (message: string | null) => void;
   /** Called after each step; throws if the state cannot be. Tests and simulation only: it looks at everything. */
   readonly checkInvariants?: (state: SchedulerState) => void;
-}
-
-/** What the store keeps. */
-export interface StoreCounts {
-  /** Dead letters included. */
-  readonly endedTasks: number;
-  readonly deadLetters: number;
-  readonly usedBytes: number;
-  readonly limitBytes: number;
 }
 
 export interface BatchFigures {
@@ -113,6 +110,7 @@ export class Engine {
   readonly #inbox: Inbox;
   readonly #listeners = new Map<ReplyToken, Listener>();
   readonly #answers: AnswerReader;
+  readonly #retention: Retention;
   #gateway: SessionGateway | undefined;
   #nextToken = 1;
   #status: 'new' | 'running' | 'stopping' | 'stopped' | 'failed' = 'new';
@@ -132,6 +130,7 @@ export class Engine {
     this.#options = options;
     this.#state = createState(options.config, options.random);
     this.#inbox = new Inbox(options.inbox);
+    this.#retention = new Retention(options.retention);
     this.#answers = new AnswerReader({
       read: (taskIds) => this.#retried(() => options.store.read({ taskIds, bodies: true })),
       isWanted: (token) => this.#listeners.has(token),
@@ -156,6 +155,21 @@ export class Engine {
     return fleetStats(this.#state);
   }
 
+  /** What the store keeps, as of its newest commit. */
+  storeCounts(): StoreStats {
+    return this.#options.store.stats();
+  }
+
+  /** Somebody has seen how the task ended: from now on its record may go sooner. */
+  seen(taskId: string, endWallMs: number, sight: Sight): void {
+    this.#retention.seen({ taskId, endWallMs }, sight, this.#options.runtime.now().monoMs);
+  }
+
+  /** True if an id that nobody knows is as old as tasks that are no longer kept: it may be one of theirs. */
+  wasPurged(taskId: string): boolean {
+    return this.#retention.wasPurged(taskId);
+  }
+
   get inboxSize(): number {
     return this.#inbox.size;
   }
@@ -175,7 +189,8 @@ export class Engine {
     const { store, config } = this.#options;
     this.#checkStarting();
     const opened = await store.open();
-    const { longestLeaseMs } = opened;
+    const { longestLeaseMs, purgedIdMs } = opened;
+    this.#retention.opened(purgedIdMs);
     const rows = await this.#loadOpen();
     this.#checkStarting();
     restore(this.#state, rows, opened);
@@ -259,18 +274,8 @@ export class Engine {
     if (this.#status === 'running') this.#push({ kind: 'abandon', token, taskIds, cancel });
   }
 
-  /** Somebody has the end of a task: the store need not keep it as long as one that nobody has seen. */
-  seen(_taskId: string, _endWallMs: number, _how: 'acknowledged' | 'read'): void {
-    return;
-  }
-
-  /** What the store keeps, now. */
-  storeCounts(): StoreCounts {
-    return { endedTasks: 0, deadLetters: 0, usedBytes: 0, limitBytes: 0 };
-  }
-
   /** One page of tasks as the store has them, the newest submit first; or why it gives none. Beside the turns. */
-  async listTasks(params: ListParams): Promise<({ kind: 'page' } & ListPage) | { kind: 'refused'; message: string }> {
+  async listTasks(params: ListParams): Promise<({ kind: 'page' } & TaskPage) | { kind: 'refused'; message: string }> {
     try {
       return { kind: 'page', ...(await this.#options.store.list(params)) };
     } catch (error) {
@@ -278,11 +283,6 @@ export class Engine {
       if (error instanceof StoreError) return { kind: 'refused', message: error.message };
       throw error;
     }
-  }
-
-  /** True if tasks as old as this id says have been purged. */
-  wasPurged(_taskId: string): boolean {
-    return false;
   }
 
   /** Answers what has arrived, if the store takes it, and closes the store. Idempotent; also in the middle of a start. */
@@ -339,7 +339,7 @@ export class Engine {
       const gapMs = monoMs - lastMonoMs;
       if (gapMs > STALL_MS) this.#grantStall(gapMs);
       // A wall clock that was set forward makes something due without any alarm.
-      if (untilNextMs(this.#state, runtime.now()) === 0) this.#kick();
+      if (untilNextMs(this.#state, runtime.now()) === 0 || this.#mayPurge()) this.#kick();
       this.#tick(monoMs);
     });
   }
@@ -365,7 +365,7 @@ export class Engine {
   #afterTurn(): void {
     this.#turn = null;
     if (this.#status === 'failed') return;
-    if (this.#inbox.size > 0 || (this.#more && this.#status === 'running')) this.#kick();
+    if (this.#inbox.size > 0 || (this.#more && this.#status === 'running') || this.#mayPurge()) this.#kick();
     else this.#setAlarm();
   }
 
@@ -395,8 +395,10 @@ export class Engine {
     this.#more = result.more;
     const steppedMs = runtime.now().monoMs;
 
-    const writes = this.#withRecovered(result.writes);
+    const writes = this.#withOwn(result.writes);
     const results = writes.length === 0 ? [] : await this.#retried(() => store.commit(writes));
+    const purged = this.#retention.settle(writes, results);
+    if (purged.count > 0) this.#options.onPurged?.(purged);
     onBatch?.({
       inputs: inputs.length,
       writes: writes.length,
@@ -406,11 +408,19 @@ export class Engine {
     this.#letOut(result, bodiesOf(writes, results));
   }
 
-  /** Once nobody can hold an earlier coordinator's longer lease any more, the store forgets it. */
-  #withRecovered(writes: readonly Write[]): readonly Write[] {
-    if (!this.#recovered) return writes;
+  /** Adds what the engine itself writes: the end of a recovery, and what is no longer kept. */
+  #withOwn(writes: readonly Write[]): readonly Write[] {
+    const { runtime, store, config } = this.#options;
+    const own = this.#mayPurge() ? [...this.#retention.take(runtime.now(), store.stats())] : [];
+    // Nobody can hold an earlier coordinator's longer lease any more: the store forgets it.
+    if (this.#recovered) own.push({ kind: 'longestLease', leaseMs: config.leaseMs });
     this.#recovered = false;
-    return [...writes, { kind: 'longestLease', leaseMs: this.#options.config.leaseMs }];
+    return own.length === 0 ? writes : [...writes, ...own];
+  }
+
+  #mayPurge(): boolean {
+    const { runtime, store } = this.#options;
+    return this.#status === 'running' && this.#retention.isDue(runtime.now().monoMs, store.stats());
   }
 
   /** Repeats a call that the store refuses for now; meanwhile new work is refused at the door. */
@@ -496,15 +506,17 @@ function bodiesOf(writes: readonly Write[], results: readonly WriteResult[]): Ma
   const bodies = new Map<string, TaskBody>();
   for (const [index, result] of results.entries()) {
     const write = writes[index];
-    if (write === undefined || write.kind === 'longestLease' || write.kind === 'drain') continue;
-    const taskId = write.kind === 'delete' ? write.taskId : write.row.taskId;
-    if (result.kind === 'conflict') {
-      const found = result.row === null ? 'no row' : `revision ${result.row.revision}`;
-      throw new Error(`the store has ${found} of task ${taskId}, which is not what a write (${write.kind}) expected`);
-    }
-    if (result.body !== null) bodies.set(taskId, result.body);
+    if (write === undefined || result.kind === 'purged') continue;
+    if (result.kind === 'conflict') throw conflict(write, result.row);
+    if (write.kind === 'update' && result.body !== null) bodies.set(write.row.taskId, result.body);
   }
   return bodies;
+}
+
+function conflict(write: Write, row: TaskRow | null): Error {
+  const found = row === null ? 'no row of its task' : `revision ${row.revision} of task ${row.taskId}`;
+  const named = 'row' in write ? ` of task ${write.row.taskId}, revision ${write.row.revision}` : '';
+  return new Error(`the store has ${found}, which is not what the ${write.kind}${named} expects`);
 }
 
 function bodyFor(taskId: string, bodies: ReadonlyMap<string, TaskBody>): TaskBody {

@@ -1,14 +1,17 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { CoreEvent, FleetStatsView } from './core/outputs.js';
 import type { BatchFigures } from './engine.js';
+import type { Purged } from './retention.js';
 import { reuseRate } from './services/fleet-view.js';
 import type { TaskServiceFigures } from './services/task-service.js';
 import type { SessionFigures } from './session/session-host.js';
+import type { StoreStats } from './store/store.js';
 
 /** Where the figures come from, read when somebody asks for them. */
 export interface MetricsSources {
   readonly version: string;
   readonly stats: () => FleetStatsView;
+  readonly store: () => StoreStats;
   readonly sessions: () => Readonly<SessionFigures>;
   readonly inboxSize: () => number;
   readonly waiting: () => TaskServiceFigures;
@@ -23,6 +26,8 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #readStats: () => FleetStatsView;
   readonly #storeRefusing: Gauge;
+  readonly #purged: Counter;
+  readonly #deadLettersPurged: Counter;
   #stats: FleetStatsView;
   readonly #batchInputs: Histogram;
   readonly #stepSeconds: Histogram;
@@ -41,6 +46,11 @@ export class Metrics {
     addTotals(cached, registers);
     const refusing = '1 while the store refuses what it may take later.';
     this.#storeRefusing = new Gauge({ name: 'remuda_store_refusing', help: refusing, registers });
+    addStoreGauges(sources, registers);
+    const counter = (name: string, help: string): Counter => new Counter({ name, help, registers });
+    this.#purged = counter('remuda_tasks_purged_total', 'Ended tasks removed because their time was over.');
+    const deadLetters = 'Dead letters among the tasks purged: nobody had dealt with them.';
+    this.#deadLettersPurged = counter('remuda_dead_letters_purged_total', deadLetters);
     addTraffic(sources, registers);
     const histogram = (name: string, help: string, buckets: number[]): Histogram =>
       new Histogram({ name, help, buckets, registers });
@@ -72,6 +82,11 @@ export class Metrics {
     if (event.name !== 'attempt-ended' || !event.reported) return;
     this.#runSeconds.observe({ outcome: event.outcome }, event.runMs / 1_000);
     if (event.outcome === 'SUCCEEDED') this.#startDelaySeconds.observe(event.startDelayMs / 1_000);
+  }
+
+  onPurged({ count, deadLetters }: Purged): void {
+    this.#purged.inc(count);
+    this.#deadLettersPurged.inc(deadLetters);
   }
 
   storeRefusing(refusing: boolean): void {
@@ -150,6 +165,15 @@ function addTotals({ stats }: MetricsSources, registers: Registry[]): void {
   total('remuda_workers_lost_total', 'Workers whose lease ended.', () => stats().totals.workersLost);
   const refused = 'Reports refused because their attempt no longer counted.';
   total('remuda_reports_refused_total', refused, () => stats().totals.reportsRefused);
+}
+
+function addStoreGauges({ store }: MetricsSources, registers: Registry[]): void {
+  addGauge('remuda_store_bytes', 'Bytes that the store has in use.', () => store().usedBytes, registers);
+  const limit = 'Bytes in use at which the store has no room for new tasks.';
+  addGauge('remuda_store_limit_bytes', limit, () => store().limitBytes, registers);
+  const ended = 'Tasks that have ended and are still kept, dead letters included.';
+  addGauge('remuda_store_ended_tasks', ended, () => store().endedTasks, registers);
+  addGauge('remuda_store_dead_letters', 'Dead letters kept.', () => store().deadLetters, registers);
 }
 
 function addTraffic({ sessions, inboxSize, waiting }: MetricsSources, registers: Registry[]): void {

@@ -270,7 +270,27 @@ export type Write =
   /** Holds an operator's drain, or gives it up (`createWallMs` null). */
   | { readonly kind: 'drain'; readonly pattern: string; readonly createWallMs: number | null }
   /** The longest lease that any frame may grant from now on. */
-  | { readonly kind: 'longestLease'; readonly leaseMs: number };
+  | { readonly kind: 'longestLease'; readonly leaseMs: number }
+  /** Removes those of these tasks that still are ended as named: not opened again since, and no dead letters. */
+  | { readonly kind: 'purge'; readonly tasks: readonly EndedTask[] }
+  /** Removes, the oldest end first, tasks that are kept for long enough, seen or not. */
+  | {
+      readonly kind: 'purgeOld';
+      /** Tasks that ended before, dead letters excepted. */
+      readonly endedBeforeWallMs: number;
+      /** Dead letters that ended before. */
+      readonly deadBeforeWallMs: number;
+      /** Dead letters beyond this many, whenever they ended. */
+      readonly maxDeadLetters: number;
+      /** Tasks removed by this write, at most. */
+      readonly limit: number;
+    };
+
+/** A task and the end that it had: one that is opened again ends anew. */
+export interface EndedTask {
+  readonly taskId: string;
+  readonly endWallMs: number;
+}
 
 export interface StepResult {
   readonly outputs: readonly Output[];

@@ -20,7 +20,7 @@ import {
 } from '../../proto/gen/remuda/v1/fleet_service_pb.js';
 import { HeartbeatSchema, TaskTypeOfferSchema } from '../../proto/gen/remuda/v1/worker_service_pb.js';
 import type * as core from '../core/outputs.js';
-import type { StoreCounts } from '../engine.js';
+import type { Engine } from '../engine.js';
 import { drainView } from './drains.js';
 import { timeView } from './task-view.js';
 
@@ -83,7 +83,7 @@ export function queueView(view: core.QueueView): Queue {
 export interface StatsFrame {
   readonly version: string;
   readonly startWallMs: number;
-  readonly store: StoreCounts;
+  readonly store: ReturnType<Engine['storeCounts']>;
 }
 
 const MAX_DRAINS_SHOWN = 100;

@@ -9,7 +9,7 @@ import { unexpectedReply } from './asking.js';
 /**
  * The answer to a submit.
  *
- * @throws FleetError ALREADY_EXISTS / TASK_ID_TAKEN; RESOURCE_EXHAUSTED / QUEUE_FULL
+ * @throws FleetError ALREADY_EXISTS / TASK_ID_TAKEN; RESOURCE_EXHAUSTED / QUEUE_FULL or STORE_FULL
  */
 export function submitAnswer(reply: EngineReply): SubmitTaskResponse {
   switch (reply.kind) {
@@ -29,10 +29,10 @@ export function submitAnswer(reply: EngineReply): SubmitTaskResponse {
       throw queueFull(reply.limit);
     case 'storeFull': {
       const message =
-        'the store has no room for another task; wait for some to end, or give the coordinator a store with more room (--store)';
+        'the store has no room for another task; wait until ended ones are no longer kept, or raise --max-store-bytes';
       throw new FleetError(Code.RESOURCE_EXHAUSTED, 'STORE_FULL', message, {
         retryDelayMs: 1_000,
-        quota: { subject: 'coordinator', description: 'bytes of unfinished tasks in the store' },
+        quota: { subject: 'coordinator', description: 'bytes in use in the store: at most --max-store-bytes' },
       });
     }
     case 'deadlinePassed': {

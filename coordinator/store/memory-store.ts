@@ -1,12 +1,15 @@
 import { hasEnded, storedBytes, type Content, type TaskBody, type TaskRow } from '../core/task.js';
-import type { Write } from '../core/outputs.js';
+import { uuidV7Ms } from '../core/task-id.js';
+import type { EndedTask, Write } from '../core/outputs.js';
 import {
   StoreError,
-  type ListPage,
+  type ListedTask,
+  type ListParams,
   type OpenedStore,
   type Store,
   type StoredTask,
   type StoreStats,
+  type TaskPage,
   type WriteResult,
 } from './store.js';
 
@@ -14,6 +17,7 @@ import {
 export const MEMORY_STORE_BYTES = 256 * 1024 * 1024;
 
 interface Kept {
+  readonly seq: number;
   row: TaskRow;
   readonly body: TaskBody;
   result: Content | null;
@@ -24,20 +28,23 @@ interface Kept {
  * crash and come back; the newest opener fences the others.
  */
 export class MemoryDisk {
+  /** In the order of their submits. */
   readonly tasks = new Map<string, Kept>();
-  /** Ended tasks, the oldest first. */
+  /** Ended tasks, and dead letters, in the order of their ends. */
   readonly ended = new Set<string>();
+  readonly dead = new Set<string>();
+  /** Patterns, and when each was asked for. */
   readonly drains = new Map<string, number>();
-  /** Of all tasks, and of the ended ones among them. */
   bytes = 0;
-  endedBytes = 0;
+  nextSeq = 1;
   longestLeaseMs = 0;
+  purgedIdMs = 0;
   epoch = 0;
 }
 
 export interface MemoryStoreOptions {
-  /** Bound of all that is kept. At it, the oldest ended tasks go first; if none is left, inserts are refused (FULL). */
-  readonly maxBytes?: number;
+  /** Bound of all that is kept; at it there is no more room for new tasks. Default {@link MEMORY_STORE_BYTES}. */
+  readonly limitBytes?: number;
   readonly disk?: MemoryDisk;
 }
 
@@ -47,19 +54,21 @@ export interface MemoryStoreOptions {
  */
 export class MemoryStore implements Store {
   readonly #disk: MemoryDisk;
-  readonly #maxBytes: number;
+  readonly #limitBytes: number;
   #epoch = 0;
 
   constructor(options: MemoryStoreOptions = {}) {
     this.#disk = options.disk ?? new MemoryDisk();
-    this.#maxBytes = options.maxBytes ?? MEMORY_STORE_BYTES;
+    this.#limitBytes = options.limitBytes ?? MEMORY_STORE_BYTES;
   }
 
   open(): Promise<OpenedStore> {
-    this.#disk.epoch += 1;
-    this.#epoch = this.#disk.epoch;
-    const drains = [...this.#disk.drains].map(([pattern, createWallMs]) => ({ pattern, createWallMs }));
-    return Promise.resolve({ longestLeaseMs: this.#disk.longestLeaseMs, drains });
+    const disk = this.#disk;
+    disk.epoch += 1;
+    this.#epoch = disk.epoch;
+    const drains = [...disk.drains].map(([pattern, createWallMs]) => ({ pattern, createWallMs }));
+    drains.sort((a, b) => (a.pattern < b.pattern ? -1 : 1));
+    return Promise.resolve({ longestLeaseMs: disk.longestLeaseMs, drains, purgedIdMs: disk.purgedIdMs });
   }
 
   loadOpen({ afterTaskId, limit }: { afterTaskId: string; limit: number }): Promise<readonly TaskRow[]> {
@@ -74,33 +83,52 @@ export class MemoryStore implements Store {
     return Promise.resolve(
       taskIds.map((taskId) => {
         const kept = this.#disk.tasks.get(taskId);
-        if (kept === undefined) return undefined;
-        return { row: kept.row, body: bodies ? kept.body : null, result: bodies ? kept.result : null };
+        return kept === undefined ? undefined : storedTask(kept, bodies);
       }),
     );
   }
 
-  list(): Promise<ListPage> {
-    return Promise.reject(new StoreError('IO', 'not yet'));
+  list({ beforeSeq, states, type, limit, bodies, maxLooked, maxBytes }: ListParams): Promise<TaskPage> {
+    const wanted = new Set(states);
+    // One walk over pointers, a few milliseconds at the default bound; there is no thread to hand it to.
+    const candidates = [...this.#disk.tasks.values()].filter(
+      ({ seq, row }) => (beforeSeq === null || seq < beforeSeq) && (wanted.size === 0 || wanted.has(row.state)),
+    );
+    const tasks: ListedTask[] = [];
+    let bytes = 0;
+    for (let looked = 1; ; looked += 1) {
+      const kept = candidates.pop();
+      if (kept === undefined) return Promise.resolve({ tasks, nextSeq: null });
+      if (type === null || kept.row.type === type) {
+        tasks.push({ ...storedTask(kept, bodies), seq: kept.seq });
+        bytes += bodies ? keptBytes(kept) : storedBytes(0);
+      }
+      const full = tasks.length >= limit || bytes >= maxBytes || looked >= maxLooked;
+      if (full) return Promise.resolve({ tasks, nextSeq: candidates.length > 0 ? kept.seq : null });
+    }
   }
 
   // Async so that a refusal is a rejected promise, as with every other store.
   async commit(writes: readonly Write[]): Promise<readonly WriteResult[]> {
-    const disk = this.#disk;
-    if (disk.epoch !== this.#epoch) throw new StoreError('FENCED', 'another coordinator has opened this memory store');
-    this.#makeRoom(writes);
+    if (this.#disk.epoch !== this.#epoch) {
+      throw new StoreError('FENCED', 'another coordinator has opened this memory store');
+    }
     return writes.map((write) => this.#apply(write));
   }
 
-  /** Ended tasks give way to new ones. */
   get roomBytes(): number {
-    const { bytes, endedBytes } = this.#disk;
-    return Math.max(0, this.#maxBytes - (bytes - endedBytes));
+    return Math.max(0, this.#limitBytes - this.#disk.bytes);
   }
 
-  stats(): Promise<StoreStats> {
-    const { tasks, ended, bytes } = this.#disk;
-    return Promise.resolve({ openTasks: tasks.size - ended.size, endedTasks: ended.size, bytes });
+  stats(): StoreStats {
+    const { tasks, ended, dead, bytes } = this.#disk;
+    return {
+      openTasks: tasks.size - ended.size - dead.size,
+      endedTasks: ended.size + dead.size,
+      deadLetters: dead.size,
+      usedBytes: bytes,
+      limitBytes: this.#limitBytes,
+    };
   }
 
   close(): Promise<void> {
@@ -109,73 +137,112 @@ export class MemoryStore implements Store {
 
   #apply(write: Write): WriteResult {
     const disk = this.#disk;
-    if (write.kind === 'longestLease') {
-      disk.longestLeaseMs = write.leaseMs;
-      return { kind: 'applied', body: null };
+    switch (write.kind) {
+      case 'insert':
+        return this.#insert(write);
+      case 'update':
+        return this.#update(write);
+      case 'delete': {
+        const row = disk.tasks.get(write.taskId)?.row ?? null;
+        if (row?.revision !== write.expectedRevision) return { kind: 'conflict', row };
+        this.#remove(write.taskId);
+        return APPLIED;
+      }
+      case 'drain':
+        if (write.createWallMs === null) disk.drains.delete(write.pattern);
+        else disk.drains.set(write.pattern, write.createWallMs);
+        return APPLIED;
+      case 'longestLease':
+        disk.longestLeaseMs = write.leaseMs;
+        return APPLIED;
+      case 'purge':
+        return this.#purge(write.tasks.filter((task) => this.#isThatEnd(task)));
+      case 'purgeOld':
+        return this.#purge(this.#old(write));
     }
-    if (write.kind === 'drain') {
-      if (write.createWallMs === null) disk.drains.delete(write.pattern);
-      else disk.drains.set(write.pattern, write.createWallMs);
-      return { kind: 'applied', body: null };
-    }
-    if (write.kind === 'delete') {
-      const gone = disk.tasks.get(write.taskId);
-      if (gone?.row.revision !== write.expectedRevision) return { kind: 'conflict', row: gone?.row ?? null };
-      disk.tasks.delete(write.taskId);
-      disk.ended.delete(write.taskId);
-      disk.bytes -= keptBytes(gone);
-      disk.endedBytes -= keptBytes(gone);
-      return { kind: 'applied', body: null };
-    }
-    const { row } = write;
-    const kept = disk.tasks.get(row.taskId);
-    if (write.kind === 'insert') {
-      if (kept !== undefined) return { kind: 'conflict', row: kept.row };
-      disk.tasks.set(row.taskId, { row, body: write.body, result: null });
-      disk.bytes += storedBytes(write.body.payload.data.byteLength);
-    } else {
-      if (kept?.row.revision !== write.expectedRevision) return { kind: 'conflict', row: kept?.row ?? null };
-      kept.row = row;
-      kept.result = write.result;
-      disk.bytes += write.result?.data.byteLength ?? 0;
-    }
-    if (write.kind === 'update' && write.reopens && kept !== undefined) {
-      disk.ended.delete(row.taskId);
-      disk.endedBytes -= keptBytes(kept);
-    }
-    const now = kept ?? disk.tasks.get(row.taskId);
-    if (hasEnded(row.state) && now !== undefined) {
-      disk.ended.add(row.taskId);
-      disk.endedBytes += keptBytes(now);
-    }
-    return { kind: 'applied', body: write.kind === 'update' && write.wantBody ? (kept?.body ?? null) : null };
   }
 
-  /** Only inserts are refused: what ends a task must always fit, or nothing could ever be given up again. */
-  #makeRoom(writes: readonly Write[]): void {
+  #insert({ row, body }: Of<'insert'>): WriteResult {
     const disk = this.#disk;
-    let inserted = 0;
-    let results = 0;
-    for (const write of writes) {
-      if (write.kind === 'insert') inserted += storedBytes(write.body.payload.data.byteLength);
-      else if (write.kind === 'update') results += write.result?.data.byteLength ?? 0;
-    }
-    if (inserted > this.roomBytes) {
-      throw new StoreError(
-        'FULL',
-        `the memory store holds ${disk.bytes - disk.endedBytes} bytes of unfinished tasks, its bound is ${this.#maxBytes}; wait for workers, or use --store sqlite:PATH`,
-      );
-    }
-    for (const taskId of disk.ended) {
-      if (disk.bytes + inserted + results <= this.#maxBytes) return;
-      const kept = disk.tasks.get(taskId);
-      const bytes = kept === undefined ? 0 : keptBytes(kept);
-      disk.ended.delete(taskId);
-      disk.tasks.delete(taskId);
-      disk.bytes -= bytes;
-      disk.endedBytes -= bytes;
-    }
+    const found = disk.tasks.get(row.taskId);
+    if (found !== undefined) return { kind: 'conflict', row: found.row };
+    const kept: Kept = { seq: disk.nextSeq, row, body, result: null };
+    disk.nextSeq += 1;
+    disk.tasks.set(row.taskId, kept);
+    disk.bytes += keptBytes(kept);
+    this.#file(row);
+    return APPLIED;
   }
+
+  #update({ row, expectedRevision, result, wantBody }: Of<'update'>): WriteResult {
+    const disk = this.#disk;
+    const kept = disk.tasks.get(row.taskId);
+    if (kept?.row.revision !== expectedRevision) return { kind: 'conflict', row: kept?.row ?? null };
+    disk.bytes -= keptBytes(kept);
+    kept.row = row;
+    kept.result = result;
+    disk.bytes += keptBytes(kept);
+    this.#file(row);
+    return wantBody ? { kind: 'applied', body: kept.body } : APPLIED;
+  }
+
+  /** Puts the row where tasks of its state are; a dead letter may have been opened again. */
+  #file({ taskId, state }: TaskRow): void {
+    const { ended, dead } = this.#disk;
+    dead.delete(taskId);
+    if (state === 'DEAD_LETTERED') dead.add(taskId);
+    else if (hasEnded(state)) ended.add(taskId);
+  }
+
+  #isThatEnd({ taskId, endWallMs }: EndedTask): boolean {
+    return this.#disk.ended.has(taskId) && this.#disk.tasks.get(taskId)?.row.endWallMs === endWallMs;
+  }
+
+  #old({ endedBeforeWallMs, deadBeforeWallMs, maxDeadLetters, limit }: Of<'purgeOld'>): EndedTask[] {
+    const { ended, dead } = this.#disk;
+    const old = this.#oldest(ended, endedBeforeWallMs, 0, limit);
+    return [...old, ...this.#oldest(dead, deadBeforeWallMs, dead.size - maxDeadLetters, limit - old.length)];
+  }
+
+  /** The oldest of them that ended before, and `excess` of them in any case. */
+  #oldest(taskIds: ReadonlySet<string>, beforeWallMs: number, excess: number, limit: number): EndedTask[] {
+    const found: EndedTask[] = [];
+    for (const taskId of taskIds) {
+      const endWallMs = this.#disk.tasks.get(taskId)?.row.endWallMs ?? Infinity;
+      if (found.length >= limit || (endWallMs >= beforeWallMs && found.length >= excess)) return found;
+      found.push({ taskId, endWallMs });
+    }
+    return found;
+  }
+
+  #purge(tasks: readonly EndedTask[]): WriteResult {
+    const disk = this.#disk;
+    const [keptBefore, deadBefore] = [disk.tasks.size, disk.dead.size];
+    for (const { taskId, endWallMs } of tasks) {
+      disk.purgedIdMs = Math.max(disk.purgedIdMs, Math.min(uuidV7Ms(taskId) ?? 0, endWallMs));
+      this.#remove(taskId);
+    }
+    const [count, deadLetters] = [keptBefore - disk.tasks.size, deadBefore - disk.dead.size];
+    return { kind: 'purged', count, deadLetters, purgedIdMs: disk.purgedIdMs };
+  }
+
+  #remove(taskId: string): void {
+    const disk = this.#disk;
+    const kept = disk.tasks.get(taskId);
+    if (kept === undefined) return;
+    disk.tasks.delete(taskId);
+    disk.ended.delete(taskId);
+    disk.dead.delete(taskId);
+    disk.bytes -= keptBytes(kept);
+  }
+}
+
+type Of<K extends Write['kind']> = Extract<Write, { kind: K }>;
+
+const APPLIED: WriteResult = { kind: 'applied', body: null };
+
+function storedTask({ row, body, result }: Kept, bodies: boolean): StoredTask {
+  return { row, body: bodies ? body : null, result: bodies ? result : null };
 }
 
 function keptBytes({ body, result }: Kept): number {

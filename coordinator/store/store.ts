@@ -10,18 +10,70 @@ export interface StoredTask {
   readonly result: Content | null;
 }
 
+/** A task as listed. */
+export interface ListedTask extends StoredTask {
+  /** Its place in the order of submits: above all earlier ones. */
+  readonly seq: number;
+}
+
+/** Which tasks to list, and how much work that may be. */
+export interface ListParams {
+  /** Only tasks submitted before the one of this place; null: from the newest on. */
+  readonly beforeSeq: number | null;
+  /** Only tasks in these states; empty: in any. */
+  readonly states: readonly TaskState[];
+  /** Only tasks of this type; null: of any. */
+  readonly type: string | null;
+  /** Tasks on a page, at most. */
+  readonly limit: number;
+  /** With payloads and results. */
+  readonly bodies: boolean;
+  /** Tasks looked at for a page, at most, whether they fit or not. */
+  readonly maxLooked: number;
+  /** A page ends with the task that takes it to this many bytes: records, and with `bodies` payloads and results. */
+  readonly maxBytes: number;
+}
+
+/** A page of tasks, the newest submit first. It may be short, even empty, though there is a next one. */
+export interface TaskPage {
+  readonly tasks: readonly ListedTask[];
+  /** The next page's `beforeSeq`; null: this is the last one. */
+  readonly nextSeq: number | null;
+}
+
 /** What became of one write. With one owner of the store a conflict is a bug, and the coordinator exits. */
 export type WriteResult =
   | { readonly kind: 'applied'; readonly body: TaskBody | null }
   /** The row is not as the write expected it; null: there is none. */
-  | { readonly kind: 'conflict'; readonly row: TaskRow | null };
+  | { readonly kind: 'conflict'; readonly row: TaskRow | null }
+  /** Of `purge` and `purgeOld`, which never conflict: they leave out what is not as they name it. */
+  | {
+      readonly kind: 'purged';
+      /** Tasks removed, dead letters among them included. */
+      readonly count: number;
+      readonly deadLetters: number;
+      /** As {@link OpenedStore.purgedIdMs}, after this write. */
+      readonly purgedIdMs: number;
+    };
+
+/** An operator's drain that is held. */
+export interface HeldDrain {
+  readonly pattern: string;
+  readonly createWallMs: number;
+}
 
 /** What the store knew when it was opened. */
 export interface OpenedStore {
   /** The longest lease that an earlier coordinator may have granted; 0 for a new store. */
   readonly longestLeaseMs: number;
-  /** Drains that operators have asked for. */
-  readonly drains: readonly { readonly pattern: string; readonly createWallMs: number }[];
+  /** By pattern. */
+  readonly drains: readonly HeldDrain[];
+  /**
+   * The newest time that an id of a purged task says (UUIDv7), in milliseconds since 1970; 0: none was purged. No tombstones:
+   * an unknown id that says no later time counts as purged. An id that says a time after its task's end counts as of that end,
+   * or one client whose clock is ahead would make every unknown id a purged one.
+   */
+  readonly purgedIdMs: number;
 }
 
 /**
@@ -51,39 +103,17 @@ export class StoreError extends Error {
   }
 }
 
-/** Which tasks to list. */
-export interface ListParams {
-  /** Only those that were submitted before the one of this number; null: from the newest on. */
-  readonly beforeSeq: number | null;
-  /** Only in one of these states; empty: in any. */
-  readonly states: readonly TaskState[];
-  /** Only of this type; null: of any. */
-  readonly type: string | null;
-  /** Tasks, at most. */
-  readonly limit: number;
-  /** With payload and result. */
-  readonly bodies: boolean;
-  /** Rows to look at, at most; the page may end early for it. */
-  readonly maxLooked: number;
-  /** Bytes of payloads and results after which the page ends. */
-  readonly maxBytes: number;
-}
-
-/** One page of a list. */
-export interface ListPage {
-  readonly tasks: readonly (StoredTask & { readonly seq: number })[];
-  /** `beforeSeq` of the next page; null: there is nothing more. */
-  readonly nextSeq: number | null;
-}
-
-/** Sizes, for bounds, metrics and people. */
+/** Sizes, for bounds, metrics and people: as of the newest commit that was answered. */
 export interface StoreStats {
   /** Tasks that have not ended. */
   readonly openTasks: number;
-  /** Tasks that have ended and are still kept. */
+  /** Tasks that have ended and are still kept, dead letters included. */
   readonly endedTasks: number;
-  /** Bytes the store takes: its file, or an estimate for memory. */
-  readonly bytes: number;
+  readonly deadLetters: number;
+  /** Bytes in use: of its file without what is free within, or an estimate for memory. */
+  readonly usedBytes: number;
+  /** Bytes that new tasks may fill it up to. What ends a task is taken beyond it, too. */
+  readonly limitBytes: number;
 }
 
 /**
@@ -105,11 +135,12 @@ export interface Store {
   read(params: { taskIds: readonly string[]; bodies: boolean }): Promise<readonly (StoredTask | undefined)[]>;
 
   /**
-   * One page of tasks, the newest submit first. Beside everything else: it holds up no commit.
+   * A page of tasks, the newest submit first. Never holds up a commit. Tasks that have not ended and dead letters are found
+   * without looking at the others, however many these are.
    *
-   * @throws StoreError
+   * @throws StoreError BUSY (ask again), IO, CORRUPT
    */
-  list(params: ListParams): Promise<ListPage>;
+  list(params: ListParams): Promise<TaskPage>;
 
   /**
    * Applies the writes in one durable transaction, each under its own condition, and answers each in order. A write whose
@@ -119,10 +150,10 @@ export interface Store {
    */
   commit(writes: readonly Write[]): Promise<readonly WriteResult[]>;
 
-  /** What inserts may still take, in bytes by the core's `storedBytes`; Infinity if it has no bound of its own. */
+  /** What inserts may still take, in bytes by the core's `storedBytes`. It is for the one who commits to keep to it. */
   readonly roomBytes: number;
 
-  stats(): Promise<StoreStats>;
+  stats(): StoreStats;
 
   /** Gives up ownership. Idempotent; also right after a failed open. */
   close(): Promise<void>;

@@ -3,10 +3,12 @@ import type { TaskRow } from '../../coordinator/core/task.js';
 import { MemoryStore, type MemoryDisk } from '../../coordinator/store/memory-store.js';
 import {
   StoreError,
+  type ListParams,
   type OpenedStore,
   type Store,
   type StoredTask,
   type StoreStats,
+  type TaskPage,
   type WriteResult,
 } from '../../coordinator/store/store.js';
 import type { SimProcess } from './clock.js';
@@ -114,7 +116,12 @@ export class SimStore implements Store {
     return results;
   }
 
-  stats(): Promise<StoreStats> {
+  async list(params: ListParams): Promise<TaskPage> {
+    await this.#wait(this.weather.latencyMs / 10);
+    return this.#inner.list(params);
+  }
+
+  stats(): StoreStats {
     return this.#inner.stats();
   }
 

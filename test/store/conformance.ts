@@ -3,18 +3,12 @@
  */
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import type { Write } from '../../coordinator/core/outputs.js';
 import { TASK_STATES, hasEnded, type Content } from '../../coordinator/core/task.js';
+import { describeLists } from './list-conformance.js';
+import { describeOperators, describePurges } from './purge-conformance.js';
 import type { Store, StoreError } from '../../coordinator/store/store.js';
-import { aBody, aRow, bytes, fullRow, inserts } from './rows.js';
-
-/** Somewhere that stores can be opened on, one after the other. */
-export interface StorePlace {
-  /** A store on this place, not yet opened. */
-  store(): Store;
-  /** Makes the place belong to a newer opener than any so far, behind the back of the one that has it. */
-  takeOver(): Promise<void>;
-}
+import { aBody, aRow, bytes, fullRow, inserts, update } from './rows.js';
+import type { Opened, StorePlace } from './store-place.js';
 
 /** Declares the suite for one kind of store. `fresh` makes an empty place; what it leaves behind it removes itself. */
 export function describeStore(name: string, fresh: () => StorePlace): void {
@@ -27,13 +21,10 @@ export function describeStore(name: string, fresh: () => StorePlace): void {
   describe(`${name}: answers`, () => describeAnswers(opened));
   describe(`${name}: contents`, () => describeContents(opened));
   describe(`${name}: reads`, () => describeReads(opened));
+  describe(`${name}: dead letters and drains`, () => describeOperators(opened, fresh));
+  describe(`${name}: purges`, () => describePurges(opened, fresh));
+  describe(`${name}: lists`, () => describeLists(opened));
   describe(`${name}: owners`, () => describeOwners(fresh, opened));
-}
-
-type Opened = (place?: StorePlace) => Promise<Store>;
-
-function update(row = aRow(), change: Partial<Extract<Write, { kind: 'update' }>> = {}): Write {
-  return { kind: 'update', row, expectedRevision: row.revision - 1, result: null, wantBody: false, ...change };
 }
 
 function describeCommits(opened: Opened): void {
@@ -80,7 +71,7 @@ function describeCommits(opened: Opened): void {
     const [result] = await store.commit([update(ended, { result: large, wantBody: true })]);
     expect(result).toEqual({ kind: 'conflict', row });
     expect(await store.read({ taskIds: [row.taskId], bodies: true })).toEqual([{ row, body: aBody(), result: null }]);
-    expect(await store.stats()).toMatchObject({ openTasks: 1, endedTasks: 0 });
+    expect(store.stats()).toMatchObject({ openTasks: 1, endedTasks: 0 });
   });
 
   it('refuses an update of a task that is not there', async () => {
@@ -222,20 +213,20 @@ function describeReads(opened: Opened): void {
 
   it('counts open and ended tasks and the bytes they take', async () => {
     const store = await opened();
-    const empty = await store.stats();
+    const empty = store.stats();
     expect(empty).toMatchObject({ openTasks: 0, endedTasks: 0 });
     const rows = [aRow(), aRow(), aRow()] as const;
     await store.commit(rows.map((row) => ({ kind: 'insert', row, body: aBody(bytes(100_000)) })));
     await store.commit([update({ ...rows[0], revision: rows[0].revision + 1, state: 'EXPIRED' })]);
-    const stats = await store.stats();
+    const stats = store.stats();
     expect(stats).toMatchObject({ openTasks: 2, endedTasks: 1 });
-    expect(stats.bytes).toBeGreaterThan(empty.bytes + 300_000);
+    expect(stats.usedBytes).toBeGreaterThan(empty.usedBytes + 300_000);
   });
 }
 
 function describeOwners(fresh: () => StorePlace, opened: Opened): void {
   it('has no longest lease at first', async () => {
-    expect(await fresh().store().open()).toEqual({ longestLeaseMs: 0 });
+    expect(await fresh().store().open()).toEqual({ longestLeaseMs: 0, drains: [], purgedIdMs: 0 });
   });
 
   it('gives the next opener all that was committed', async () => {
@@ -245,9 +236,9 @@ function describeOwners(fresh: () => StorePlace, opened: Opened): void {
     await store.commit([...inserts([row, aRow()]), { kind: 'longestLease', leaseMs: 31_000 }]);
     await store.close();
     const next = place.store();
-    expect(await next.open()).toEqual({ longestLeaseMs: 31_000 });
+    expect(await next.open()).toMatchObject({ longestLeaseMs: 31_000 });
     expect(await next.read({ taskIds: [row.taskId], bodies: true })).toEqual([{ row, body: aBody(), result: null }]);
-    expect(await next.stats()).toMatchObject({ openTasks: 1, endedTasks: 1 });
+    expect(next.stats()).toMatchObject({ openTasks: 1, endedTasks: 1 });
   });
 
   it('refuses commits, as FENCED, once there is a newer owner', async () => {
@@ -261,7 +252,7 @@ function describeOwners(fresh: () => StorePlace, opened: Opened): void {
     await expect(store.commit([update({ ...row, revision: row.revision + 1 })])).rejects.toMatchObject(refused);
     await store.close();
     const next = await opened(place);
-    expect(await next.stats()).toMatchObject({ openTasks: 1 });
+    expect(next.stats()).toMatchObject({ openTasks: 1 });
   });
 
   it('closes twice, and without having been opened', async () => {

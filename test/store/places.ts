@@ -3,7 +3,7 @@ import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
-import { SqliteStore } from '../../coordinator/store/sqlite/sqlite-store.js';
+import { SqliteStore, type SqliteStoreOptions } from '../../coordinator/store/sqlite/sqlite-store.js';
 import { ROOT, startNode, type Program } from '../support/programs.js';
 
 const cleanups: (() => Promise<unknown> | void)[] = [];
@@ -25,14 +25,14 @@ export function freshFolder(): string {
 }
 
 /** A store on that file, not yet opened. */
-export function storeAt(path: string, maxBytes?: number): SqliteStore {
-  const store = new SqliteStore({ path, ...(maxBytes === undefined ? {} : { maxBytes }) });
+export function storeAt(path: string, options: Omit<SqliteStoreOptions, 'path'> = {}): SqliteStore {
+  const store = new SqliteStore({ path, ...options });
   afterTest(() => store.close());
   return store;
 }
 
 /** Another process on that file: see store-holder.ts. */
-export function startHolder(path: string, mode: 'hold' | 'commit' | 'once'): Program {
+export function startHolder(path: string, mode: 'hold' | 'commit' | 'purge' | 'once'): Program {
   const holder = startNode('holder', [`${ROOT}dist/test/store/store-holder.js`, path, mode]);
   afterTest(() => {
     holder.kill('SIGKILL');

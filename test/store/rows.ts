@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Write } from '../../coordinator/core/outputs.js';
 import type { TaskBody, TaskRow } from '../../coordinator/core/task.js';
+import type { ListParams } from '../../coordinator/store/store.js';
 
 /** A row under a new id, queued and untouched but for `change`. */
 export function aRow(change: Partial<TaskRow> = {}): TaskRow {
@@ -35,6 +36,7 @@ export function aRow(change: Partial<TaskRow> = {}): TaskRow {
     silenceCount: 0,
     cancelRequested: false,
     history: [],
+    requeuedAttempt: 0,
     endWallMs: null,
     failure: null,
     ...change,
@@ -86,6 +88,7 @@ export function fullRow(): TaskRow {
       { ...entry, outcome: 'FAILED', charge: 'FAILURE', failure, reported: true },
       { ...entry, attempt: 2, outcome: 'WORKER_LOST', charge: 'CRASH', failure: null, reported: false },
     ],
+    requeuedAttempt: 1,
     endWallMs: 1_790_000_000_008,
     failure,
   };
@@ -111,3 +114,25 @@ export function bytes(size: number): Uint8Array {
 export function inserts(rows: readonly TaskRow[]): Write[] {
   return rows.map((row) => ({ kind: 'insert', row, body: aBody() }));
 }
+
+/** An update to that row from the revision before. */
+export function update(row: TaskRow, change: Partial<Extract<Write, { kind: 'update' }>> = {}): Write {
+  const expectedRevision = row.revision - 1;
+  return { kind: 'update', row, expectedRevision, result: null, wantBody: false, reopens: false, ...change };
+}
+
+/** The end of that row's task in this state, in its next revision. */
+export function ended(row: TaskRow, endWallMs: number, state: TaskRow['state'] = 'SUCCEEDED'): TaskRow {
+  return { ...row, revision: row.revision + 1, state, endWallMs };
+}
+
+/** The newest tasks, whatever they are, as rows. */
+export const anyTask: ListParams = {
+  beforeSeq: null,
+  states: [],
+  type: null,
+  limit: 100,
+  bodies: false,
+  maxLooked: 20_000,
+  maxBytes: 1_000_000,
+};

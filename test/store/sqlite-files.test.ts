@@ -16,7 +16,7 @@ import { SqliteDatabase } from '../../coordinator/store/sqlite/sqlite-database.j
 import type { StoreErrorReason } from '../../coordinator/store/store.js';
 import type { Program } from '../support/programs.js';
 import { freshFolder, startHolder, storeAt } from './places.js';
-import { aRow, inserts } from './rows.js';
+import { anyTask, aRow, inserts } from './rows.js';
 
 async function refused(path: string, reason: StoreErrorReason, ...texts: readonly string[]): Promise<void> {
   const store = storeAt(path);
@@ -152,14 +152,14 @@ describe('SQLite store: where the file is', () => {
     new DatabaseSync(path).close();
     chmodSync(dirname(path), 0o777);
     chmodSync(path, 0o444);
-    const error = withoutRoot(context, () => new SqliteDatabase({ path, maxBytes: null }).open());
+    const error = withoutRoot(context, () => new SqliteDatabase({ path, maxFileBytes: null }).open());
     expect(error).toMatchObject({ reason: 'READ_ONLY', message: expect.stringContaining(path) });
   });
 
   it('refuses a file in a read-only folder', (context) => {
     const path = join(freshFolder(), 'tasks.db');
     chmodSync(dirname(path), 0o555);
-    const error = withoutRoot(context, () => new SqliteDatabase({ path, maxBytes: null }).open());
+    const error = withoutRoot(context, () => new SqliteDatabase({ path, maxFileBytes: null }).open());
     expect(error).toMatchObject({ reason: 'READ_ONLY', message: expect.stringContaining(`${dirname(path)} (EACCES)`) });
   });
 });
@@ -259,7 +259,7 @@ describe('SQLite store: kill -9', () => {
         [],
       );
       // Transactions are whole: four tasks at a time.
-      const { openTasks, endedTasks } = await store.stats();
+      const { openTasks, endedTasks } = store.stats();
       expect([openTasks % 4, endedTasks % 4]).toEqual([0, 0]);
       expect(endedTasks).toBeGreaterThanOrEqual(printed);
       await store.close();
@@ -267,5 +267,34 @@ describe('SQLite store: kill -9', () => {
     const db = new DatabaseSync(path);
     expect(db.prepare('PRAGMA integrity_check').get()).toMatchObject({ integrity_check: 'ok' });
     db.close();
+  });
+
+  it('purges all that is due and nothing else, in the midst of purges', { timeout: 60_000 }, async () => {
+    for (const enough of [1, 20, 50]) {
+      const path = join(freshFolder(), 'tasks.db');
+      const holder = startHolder(path, 'purge');
+      await holder.linesThat(({ text }) => text.startsWith('purged '), enough, `${enough} purges`);
+      holder.kill('SIGKILL');
+      await holder.exit();
+      const told = holder.lines.filter(({ text }) => text.startsWith('purged ')).at(-1)?.text ?? '';
+      const store = storeAt(path);
+      await store.open();
+      const { tasks } = await store.list({ ...anyTask, bodies: true, limit: 1_000, maxBytes: 100_000_000 });
+      const ends = tasks.map(({ row }) => row.endWallMs ?? NaN).reverse();
+      const oldest = ends[0] ?? NaN;
+      // What was answered is gone; what is not due is there, with its payload.
+      expect(oldest).toBeGreaterThan(Number(told.split(' ')[1]));
+      expect(oldest).toBeLessThanOrEqual(200);
+      expect(ends).toEqual(Array.from({ length: 400 - oldest }, (_, index) => oldest + index));
+      const large = tasks.filter(({ body }) => body?.payload.data.length === 30_000);
+      expect(large.map(({ row }) => row.endWallMs).reverse()).toEqual(ends.filter((end) => end % 4 === 3));
+      expect(store.stats()).toMatchObject({ openTasks: 0, endedTasks: 400 - oldest });
+      await store.close();
+      const db = new DatabaseSync(path);
+      const orphans = db.prepare('SELECT count(*) AS count FROM blob WHERE task_id NOT IN (SELECT task_id FROM task)');
+      expect(orphans.get()).toEqual({ count: 0 });
+      expect(db.prepare('PRAGMA integrity_check').get()).toMatchObject({ integrity_check: 'ok' });
+      db.close();
+    }
   });
 });

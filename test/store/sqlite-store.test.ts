@@ -2,11 +2,11 @@ import { join } from 'node:path';
 import { DatabaseSync } from '@photostructure/sqlite';
 import { describe, expect, it } from 'vitest';
 import { openStore } from '../../coordinator/store/open-store.js';
-import { recordText } from '../../coordinator/store/sqlite/record.js';
+import { recordText, rowFrom } from '../../coordinator/store/sqlite/record.js';
 import type { Store } from '../../coordinator/store/store.js';
 import { describeStore } from './conformance.js';
 import { afterTest, freshFolder, storeAt } from './places.js';
-import { aBody, aRow, bytes, fullRow, inserts } from './rows.js';
+import { aBody, anyTask, aRow, bytes, fullRow, inserts } from './rows.js';
 
 const freshPath = (): string => join(freshFolder(), 'tasks.db');
 
@@ -27,10 +27,16 @@ describeStore('SQLite store', () => {
 describe('SQLite store', () => {
   it('refuses calls before it is opened and after it is closed', async () => {
     const store = storeAt(freshPath());
-    await expect(store.stats()).rejects.toMatchObject({ reason: 'IO', message: expect.stringContaining('not open') });
+    const early = { reason: 'IO', message: expect.stringContaining('not open') } as const;
+    await expect(store.read({ taskIds: [], bodies: false })).rejects.toMatchObject(early);
+    await expect(store.list(anyTask)).rejects.toMatchObject(early);
     await store.open();
     await store.close();
     await expect(store.commit([])).rejects.toMatchObject({ reason: 'IO', message: expect.stringContaining('closed') });
+    await expect(store.list(anyTask)).rejects.toMatchObject({
+      reason: 'IO',
+      message: expect.stringContaining('closed'),
+    });
     await expect(store.open()).rejects.toMatchObject({ reason: 'IO' });
   });
 
@@ -44,13 +50,13 @@ describe('SQLite store', () => {
   });
 
   it('refuses a commit as FULL at its bound, applies nothing of it and goes on', async () => {
-    const store = storeAt(freshPath(), 400_000);
+    const store = storeAt(freshPath(), { maxFileBytes: 400_000 });
     await store.open();
     const [small, large] = [aRow(), aRow()];
     const tooMuch = store.commit([...inserts([small]), { kind: 'insert', row: large, body: aBody(bytes(900_000)) }]);
     await expect(tooMuch).rejects.toMatchObject({ reason: 'FULL', retryable: true });
     expect(await store.read({ taskIds: [small.taskId, large.taskId], bodies: false })).toEqual([undefined, undefined]);
-    expect(await store.stats()).toMatchObject({ openTasks: 0 });
+    expect(store.stats()).toMatchObject({ openTasks: 0 });
     expect(await store.commit(inserts([small]))).toEqual([{ kind: 'applied', body: null }]);
   });
 
@@ -93,8 +99,15 @@ describe('record', () => {
       ...[digest, createWallMs, payloadBytes, revision, state, tag, readyWallMs, dueWallMs],
       ...[attempt, leaseId, workerId, incarnation, assignWallMs, attemptOpen],
       ...[failureCount, crashCount, releaseCount, releaseStreak, silenceCount, cancelRequested],
-      ...[row.history, row.endWallMs, row.failure],
+      ...[row.history, row.endWallMs, row.failure, row.requeuedAttempt],
     ]);
+  });
+
+  it('is read as never requeued when it was written before that could be', () => {
+    const row = fullRow();
+    const record = JSON.parse(recordText(row)) as unknown[];
+    const older = record.slice(0, 34) as unknown as Parameters<typeof rowFrom>[0];
+    expect(rowFrom(older)).toEqual({ ...row, requeuedAttempt: 0 });
   });
 });
 
@@ -104,7 +117,7 @@ describe('openStore', () => {
     const stores: Store[] = [openStore(`sqlite:${path}`), openStore('memory:')];
     for (const store of stores) {
       afterTest(() => store.close());
-      expect(await store.open()).toEqual({ longestLeaseMs: 0 });
+      expect(await store.open()).toEqual({ longestLeaseMs: 0, drains: [], purgedIdMs: 0 });
     }
   });
 

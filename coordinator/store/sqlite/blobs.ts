@@ -11,10 +11,17 @@ const LENGTH_BYTES = 4;
 export class BlobWriter {
   readonly #blobs: Uint8Array[] = [];
   #smallBytes = 0;
+  #bytes = 0;
+
+  /** Of all blobs so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
 
   /** @param data Copied by {@link finish}. */
   add(data: Uint8Array): void {
     this.#blobs.push(data);
+    this.#bytes += data.byteLength;
     if (data.byteLength <= LARGE_BLOB_BYTES) this.#smallBytes += LENGTH_BYTES + data.byteLength;
     else this.#smallBytes += LENGTH_BYTES;
   }

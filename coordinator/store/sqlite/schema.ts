@@ -40,6 +40,20 @@ const MIGRATIONS: readonly { readonly breaking: boolean; readonly sql: string }[
       INSERT INTO meta VALUES ('epoch', 0), ('longest_lease_ms', 0), ('breaking_version', 1);
     `,
   },
+  {
+    // A program that does not know of these goes on keeping the indexes right, holds no drains and purges nothing.
+    breaking: false,
+    sql: `
+      -- What has not ended, by state and in the order of submits (the rowid): lists. Dead letters: theirs.
+      CREATE INDEX task_open_state ON task (state) WHERE state < 3;
+      CREATE INDEX task_dead ON task (state) WHERE state = 6;
+      -- In the order of ends: retention. The one index entry that an ended task has besides its key.
+      CREATE INDEX task_ended_end ON task (end_ms) WHERE state >= 3 AND state < 6;
+      CREATE INDEX task_dead_end ON task (end_ms) WHERE state = 6;
+      CREATE TABLE drain (pattern TEXT PRIMARY KEY, create_ms INTEGER NOT NULL) WITHOUT ROWID;
+      INSERT INTO meta VALUES ('purged_id_ms', 0);
+    `,
+  },
 ];
 
 /**

@@ -6,24 +6,30 @@
  * texts which go into the table as they are. So the thread parses little and formats nothing.
  */
 import type { Write } from '../../core/outputs.js';
-import { TASK_STATES, hasEnded, type Content, type TaskBody } from '../../core/task.js';
-import type { StoreErrorReason } from '../store.js';
+import { TASK_STATES, type Content, type TaskBody, type TaskState } from '../../core/task.js';
+import type { OpenedStore, StoreErrorReason } from '../store.js';
 import { BlobWriter } from './blobs.js';
 import { recordText } from './record.js';
 
 /** What a thread is given when it starts. */
 export interface SqliteThreadData {
   readonly path: string;
-  readonly maxBytes: number | null;
+  readonly maxFileBytes: number | null;
 }
 
-export type SqliteOp = 'open' | 'loadOpen' | 'read' | 'commit' | 'stats' | 'close';
+export type SqliteOp = 'open' | 'loadOpen' | 'read' | 'commit' | 'close' | 'list';
 
 export interface SqliteCall {
   readonly id: number;
   readonly op: SqliteOp;
   readonly text: string;
   readonly blobs: readonly ArrayBuffer[];
+}
+
+/** A text and the blobs which belong to it, as they cross threads. */
+export interface TextAndBlobs {
+  readonly text: string;
+  readonly blobs: ArrayBuffer[];
 }
 
 export interface SqliteAnswer {
@@ -35,11 +41,10 @@ export interface SqliteAnswer {
 
 /** Columns of an inserted row; lines: record, body; blob: payload. */
 export type InsertHead = readonly [
-  kind: 0,
+  kind: 'insert',
   taskId: string,
   revision: number,
   state: number,
-  ended: 0 | 1,
   type: string,
   priority: number,
   tag: number,
@@ -49,28 +54,52 @@ export type InsertHead = readonly [
 
 /** Changed columns of a row; lines: record, and the result's type if there is one; blob: the result. */
 export type UpdateHead = readonly [
-  kind: 1,
+  kind: 'update',
   taskId: string,
   revision: number,
   state: number,
-  ended: 0 | 1,
   expectedRevision: number,
   tag: number,
   dueMs: number | null,
   endMs: number | null,
   hasResult: 0 | 1,
   wantBody: 0 | 1,
+  reopens: 0 | 1,
 ];
 
-export type LongestLeaseHead = readonly [kind: 2, leaseMs: number];
-export type WriteHead = InsertHead | UpdateHead | LongestLeaseHead;
+/** The other writes have no lines and go as they are. */
+export type OtherWrite = Exclude<Write, { kind: 'insert' | 'update' }>;
+export type WriteHead = InsertHead | UpdateHead | OtherWrite;
+
+/** What the file holds, after a call that may have changed it. */
+export interface SqliteFigures {
+  readonly openTasks: number;
+  /** Dead letters included. */
+  readonly endedTasks: number;
+  readonly deadLetters: number;
+  readonly usedBytes: number;
+}
+
+export interface OpenAnswer extends SqliteFigures {
+  readonly opened: OpenedStore;
+}
 
 /** What became of a commit, without what is the rule: a write that is not named was applied and wanted no body. */
-export interface CommitAnswer {
+export interface CommitAnswer extends SqliteFigures {
   /** Place of the write, and the record found. */
   readonly conflicts: (readonly [index: number, record: string | null])[];
   /** Place of the write, and the body's text; its payload is the next blob. */
   readonly bodies: (readonly [index: number, body: string])[];
+  /** Place of the write, and what it removed. */
+  readonly purged: (readonly [index: number, count: number, deadLetters: number, purgedIdMs: number])[];
+}
+
+/** A task's place, and what {@link ReadAnswer} says of it. */
+export type ListedAnswer = readonly [seq: number, task: NonNullable<ReadAnswer>];
+
+export interface ListAnswer {
+  readonly tasks: readonly ListedAnswer[];
+  readonly nextSeq: number | null;
 }
 
 /** A task as read: the texts of its columns; payload and result, where there are texts for them, are the next blobs. */
@@ -89,48 +118,51 @@ export function encodeCommit(writes: readonly Write[]): { text: string; blobs: A
   const lines: string[] = [''];
   const blobs = new BlobWriter();
   for (const write of writes) {
-    if (write.kind === 'longestLease') {
-      heads.push([2, write.leaseMs]);
-      continue;
-    }
-    if (write.kind === 'delete' || write.kind === 'drain') throw new Error('not yet');
-    const { row } = write;
-    const state = TASK_STATES.indexOf(row.state);
-    const ended = hasEnded(row.state) ? 1 : 0;
-    lines.push(recordText(row));
     if (write.kind === 'insert') {
-      const { type, priority, tag, dueWallMs, endWallMs } = row;
-      heads.push([0, row.taskId, row.revision, state, ended, type, priority, tag, dueWallMs, endWallMs]);
-      lines.push(bodyText(write.body));
+      const { taskId, revision, state, type, priority, tag, dueWallMs, endWallMs } = write.row;
+      heads.push(['insert', taskId, revision, stateNumber(state), type, priority, tag, dueWallMs, endWallMs]);
+      lines.push(recordText(write.row), bodyText(write.body));
       blobs.add(write.body.payload.data);
-    } else {
-      heads.push(updateHead(write, state, ended));
+    } else if (write.kind === 'update') {
+      heads.push(updateHead(write));
+      lines.push(recordText(write.row));
       if (write.result !== null) {
         lines.push(JSON.stringify(write.result.contentType));
         blobs.add(write.result.data);
       }
+    } else {
+      heads.push(write);
     }
   }
   lines[0] = JSON.stringify(heads);
   return { text: lines.join('\n'), blobs: blobs.finish() };
 }
 
-function updateHead(write: Extract<Write, { kind: 'update' }>, state: number, ended: 0 | 1): UpdateHead {
-  const { row, expectedRevision, result, wantBody } = write;
+function updateHead(write: Extract<Write, { kind: 'update' }>): UpdateHead {
+  const { row, expectedRevision, result, wantBody, reopens } = write;
   return [
-    1,
+    'update',
     row.taskId,
     row.revision,
-    state,
-    ended,
+    stateNumber(row.state),
     expectedRevision,
     row.tag,
     row.dueWallMs,
     row.endWallMs,
     result === null ? 0 : 1,
     wantBody ? 1 : 0,
+    reopens ? 1 : 0,
   ];
 }
+
+/** As in the column `state`, for ever; the schema's indexes name them. */
+export function stateNumber(state: TaskState): number {
+  return TASK_STATES.indexOf(state);
+}
+
+/** From here on states are ended, up to dead letters, which are the last. */
+export const FIRST_ENDED = stateNumber('SUCCEEDED');
+export const DEAD_LETTERED = stateNumber('DEAD_LETTERED');
 
 function bodyText({ payload, metadata, traceparent }: TaskBody): string {
   return JSON.stringify({ contentType: payload.contentType, metadata, traceparent } satisfies BodyText);

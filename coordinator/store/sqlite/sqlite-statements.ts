@@ -1,34 +1,43 @@
 import type { DatabaseSyncInstance, StatementSyncInstance } from '@photostructure/sqlite';
-import { LARGE_BLOB_BYTES, type BlobWriter } from './blobs.js';
-import type { InsertHead, ReadAnswer, UpdateHead } from './sqlite-messages.js';
+import type { HeldDrain } from '../store.js';
+import { LARGE_BLOB_BYTES } from './blobs.js';
+import type { InsertHead, UpdateHead } from './sqlite-messages.js';
+import { PAYLOAD, RESULT } from './sqlite-reads.js';
 import { storeError } from './store-errors.js';
 
-/** `blob.kind` */
-const PAYLOAD = 0;
-const RESULT = 1;
+/** Keys of `meta`: each has one whole number. */
+export type MetaKey = 'epoch' | 'longest_lease_ms' | 'purged_id_ms';
 
-/**
- * The prepared statements, and what their rows mean: where a payload or result is NULL though there is one, it is in `blob`.
- * Methods throw what the driver throws.
- */
+/** An ended task, as retention finds it. */
+export interface EndedRow {
+  readonly taskId: string;
+  readonly endMs: number;
+}
+
+/** The prepared statements that change the file, and what they need to know for it. Methods throw what the driver throws. */
 export class SqliteStatements {
-  readonly #epoch: StatementSyncInstance;
+  readonly #meta: StatementSyncInstance;
+  readonly #setMeta: StatementSyncInstance;
   readonly #insert: StatementSyncInstance;
   readonly #update: StatementSyncInstance;
   readonly #updateResult: StatementSyncInstance;
-  readonly #record: StatementSyncInstance;
-  readonly #task: StatementSyncInstance;
-  readonly #body: StatementSyncInstance;
   readonly #putBlob: StatementSyncInstance;
-  readonly #getBlob: StatementSyncInstance;
-  readonly #openRecords: StatementSyncInstance;
+  readonly #delete: StatementSyncInstance;
+  readonly #deleteEnded: StatementSyncInstance;
+  readonly #deleteBlobs: StatementSyncInstance;
+  readonly #oldEnded: StatementSyncInstance;
+  readonly #oldDead: StatementSyncInstance;
+  readonly #putDrain: StatementSyncInstance;
+  readonly #deleteDrain: StatementSyncInstance;
+  readonly #pages: readonly StatementSyncInstance[];
 
   constructor(
     private readonly db: DatabaseSyncInstance,
     private readonly path: string,
   ) {
     const prepare = (sql: string): StatementSyncInstance => db.prepare(sql, { returnArrays: true });
-    this.#epoch = prepare(`SELECT value FROM meta WHERE key = 'epoch'`);
+    this.#meta = prepare('SELECT value FROM meta WHERE key = ?');
+    this.#setMeta = prepare('UPDATE meta SET value = ? WHERE key = ?');
     this.#insert = prepare(
       `INSERT INTO task (task_id, revision, state, type, priority, tag, due_ms, end_ms, record, body, payload)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
@@ -41,51 +50,59 @@ export class SqliteStatements {
       `UPDATE task SET revision = ?, state = ?, tag = ?, due_ms = ?, end_ms = ?, record = ?, result_type = ?, result = ?
        WHERE task_id = ? AND revision = ?`,
     );
-    this.#record = prepare('SELECT record FROM task WHERE task_id = ?');
-    this.#task = prepare('SELECT record, body, result_type, payload, result FROM task WHERE task_id = ?');
-    this.#body = prepare('SELECT body, payload FROM task WHERE task_id = ?');
     this.#putBlob = prepare('INSERT OR REPLACE INTO blob (task_id, kind, data) VALUES (?, ?, ?)');
-    this.#getBlob = prepare('SELECT data FROM blob WHERE task_id = ? AND kind = ?');
-    this.#openRecords = prepare(
-      `SELECT record FROM task INDEXED BY task_open WHERE state < 3 AND task_id > ? ORDER BY task_id LIMIT ?`,
+    this.#delete = prepare('DELETE FROM task WHERE task_id = ? AND revision = ? RETURNING state');
+    this.#deleteEnded = prepare('DELETE FROM task WHERE task_id = ? AND end_ms = ? AND state BETWEEN ? AND ?');
+    this.#deleteBlobs = prepare('DELETE FROM blob WHERE task_id = ?');
+    this.#oldEnded = prepare(
+      `SELECT task_id, end_ms FROM task INDEXED BY task_ended_end
+       WHERE state >= 3 AND state < 6 AND end_ms < ? ORDER BY end_ms LIMIT ?`,
     );
+    this.#oldDead = prepare(
+      `SELECT task_id, end_ms FROM task INDEXED BY task_dead_end WHERE state = 6 AND end_ms < ? ORDER BY end_ms LIMIT ?`,
+    );
+    this.#putDrain = prepare('INSERT OR REPLACE INTO drain (pattern, create_ms) VALUES (?, ?)');
+    this.#deleteDrain = prepare('DELETE FROM drain WHERE pattern = ?');
+    this.#pages = ['page_count', 'freelist_count', 'page_size'].map((name) => prepare(`PRAGMA ${name}`));
   }
 
   /** A new epoch, on disk: from now on the commits of all earlier ones are refused. */
   drawEpoch(): number {
     this.db.exec(`UPDATE meta SET value = value + 1 WHERE key = 'epoch'`);
-    return this.epoch();
+    return this.meta('epoch');
   }
 
-  epoch(): number {
-    return this.#one<[number]>(this.#epoch.get(), 'epoch')[0];
+  meta(key: MetaKey): number {
+    const row = this.#meta.get(key) as [number] | undefined;
+    if (row === undefined) throw storeError('CORRUPT', this.path, `${key} is missing`);
+    return row[0];
   }
 
-  longestLeaseMs(): number {
-    const row: unknown = this.db
-      .prepare(`SELECT value FROM meta WHERE key = 'longest_lease_ms'`, { returnArrays: true })
-      .get();
-    return this.#one<[number]>(row, 'longest_lease_ms')[0];
+  setMeta(key: MetaKey, value: number): void {
+    this.#setMeta.run(value, key);
   }
 
-  setLongestLease(leaseMs: number): void {
-    this.db.prepare(`UPDATE meta SET value = ? WHERE key = 'longest_lease_ms'`).run(leaseMs);
-  }
-
-  /** Reads all of an index: for once. */
-  countTasks(): { open: number; ended: number } {
+  /** Reads all of some indexes: for once. */
+  countTasks(): { open: number; ended: number; dead: number } {
     const count = (where: string): number =>
-      this.#one<[number]>(
-        this.db.prepare(`SELECT count(*) FROM task ${where}`, { returnArrays: true }).get(),
-        'count',
-      )[0];
-    const open = count('WHERE state < 3');
-    return { open, ended: count('') - open };
+      (this.db.prepare(`SELECT count(*) FROM task ${where}`, { returnArrays: true }).get() as unknown as [number])[0];
+    const dead = count('INDEXED BY task_dead WHERE state = 6');
+    return {
+      open: count('INDEXED BY task_open_state WHERE state < 3'),
+      ended: count('INDEXED BY task_ended_end WHERE state >= 3 AND state < 6') + dead,
+      dead,
+    };
+  }
+
+  /** Bytes of the pages in use; within a transaction, as it leaves them. */
+  usedBytes(): number {
+    const [total = 0, free = 0, pageBytes = 0] = this.#pages.map((page) => (page.get() as unknown as [number])[0]);
+    return (total - free) * pageBytes;
   }
 
   /** False if there is a row of that id. */
   insert(head: InsertHead, record: string, body: string, payload: Uint8Array): boolean {
-    const [, taskId, revision, state, , type, priority, tag, dueMs, endMs] = head;
+    const [, taskId, revision, state, type, priority, tag, dueMs, endMs] = head;
     const large = payload.byteLength > LARGE_BLOB_BYTES;
     const { changes } = this.#insert.run(
       taskId,
@@ -110,7 +127,7 @@ export class SqliteStatements {
     record: string,
     result: { readonly type: string; readonly data: Uint8Array } | null,
   ): boolean {
-    const [, taskId, revision, state, , expectedRevision, tag, dueMs, endMs] = head;
+    const [, taskId, revision, state, expectedRevision, tag, dueMs, endMs] = head;
     if (result === null) {
       return this.#update.run(revision, state, tag, dueMs, endMs, record, taskId, expectedRevision).changes === 1;
     }
@@ -132,45 +149,42 @@ export class SqliteStatements {
     return changes === 1;
   }
 
-  record(taskId: string): string | null {
-    const row = this.#record.get(taskId) as [string] | undefined;
-    return row?.[0] ?? null;
-  }
-
-  /** The task's texts; its payload, and its result if there is one, go to `blobs`. */
-  task(taskId: string, blobs: BlobWriter): ReadAnswer {
-    type Row = [
-      record: string,
-      body: string,
-      resultType: string | null,
-      payload: Uint8Array | null,
-      result: Uint8Array | null,
-    ];
-    const row = this.#task.get(taskId) as Row | undefined;
+  /** @returns The state that the removed row had; null if there is no row of that id and revision. */
+  delete(taskId: string, expectedRevision: number): number | null {
+    const row = this.#delete.get(taskId, expectedRevision) as [number] | undefined;
     if (row === undefined) return null;
-    const [record, body, resultType, payload, result] = row;
-    blobs.add(payload ?? this.#blob(taskId, PAYLOAD));
-    if (resultType !== null) blobs.add(result ?? this.#blob(taskId, RESULT));
-    return [record, body, resultType];
+    this.#deleteBlobs.run(taskId);
+    return row[0];
   }
 
-  /** The body's text; its payload goes to `blobs`. */
-  body(taskId: string, blobs: BlobWriter): string {
-    const [body, payload] = this.#one<[string, Uint8Array | null]>(this.#body.get(taskId), taskId);
-    blobs.add(payload ?? this.#blob(taskId, PAYLOAD));
-    return body;
+  /** False if the task is not in one of these states, or has not that end. */
+  deleteEnded({ taskId, endMs }: EndedRow, firstState: number, lastState: number): boolean {
+    if (this.#deleteEnded.run(taskId, endMs, firstState, lastState).changes !== 1) return false;
+    this.#deleteBlobs.run(taskId);
+    return true;
   }
 
-  openRecords(afterTaskId: string, limit: number): string[] {
-    return (this.#openRecords.all(afterTaskId, limit) as [string][]).map(([record]) => record);
+  /** The oldest that ended before, dead letters excepted. */
+  oldEnded(beforeMs: number, limit: number): EndedRow[] {
+    return endedRows(this.#oldEnded.all(beforeMs, limit));
   }
 
-  #blob(taskId: string, kind: number): Uint8Array {
-    return this.#one<[Uint8Array]>(this.#getBlob.get(taskId, kind), `blob ${kind} of task ${taskId}`)[0];
+  /** The oldest dead letters that ended before. */
+  oldDead(beforeMs: number, limit: number): EndedRow[] {
+    return endedRows(this.#oldDead.all(beforeMs, limit));
   }
 
-  #one<T>(row: unknown, what: string): T {
-    if (row === undefined) throw storeError('CORRUPT', this.path, `${what} is missing`);
-    return row as T;
+  drains(): HeldDrain[] {
+    const rows = this.db.prepare('SELECT pattern, create_ms FROM drain ORDER BY pattern', { returnArrays: true }).all();
+    return (rows as unknown as [string, number][]).map(([pattern, createWallMs]) => ({ pattern, createWallMs }));
   }
+
+  setDrain(pattern: string, createMs: number | null): void {
+    if (createMs === null) this.#deleteDrain.run(pattern);
+    else this.#putDrain.run(pattern, createMs);
+  }
+}
+
+function endedRows(rows: unknown): EndedRow[] {
+  return (rows as [string, number][]).map(([taskId, endMs]) => ({ taskId, endMs }));
 }

@@ -1,15 +1,13 @@
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
 import type { Write } from '../../core/outputs.js';
 import type { TaskRow } from '../../core/task.js';
 import {
   StoreError,
-  type ListPage,
+  type ListParams,
   type OpenedStore,
   type Store,
   type StoredTask,
   type StoreStats,
+  type TaskPage,
   type WriteResult,
 } from '../store.js';
 import { BlobReader } from './blobs.js';
@@ -19,66 +17,56 @@ import {
   encodeCommit,
   resultFrom,
   type CommitAnswer,
+  type ListAnswer,
+  type OpenAnswer,
   type ReadAnswer,
   type SqliteAnswer,
-  type SqliteCall,
+  type SqliteFigures,
   type SqliteOp,
-  type SqliteThreadData,
 } from './sqlite-messages.js';
+import { ThreadCalls } from './thread-calls.js';
+
+/** Default bound of what a file holds before new tasks are refused, in bytes. */
+export const SQLITE_STORE_BYTES = 8 * 1024 * 1024 * 1024;
 
 /** Calls under way: the engine has one, and readers a few. More is a fault, and refused. */
 const MAX_CALLS = 1_024;
+/** Pages under way: people and scripts ask for them, each may be megabytes. More are refused. */
+const MAX_LIST_CALLS = 64;
 
 export interface SqliteStoreOptions {
   /** The database file; made if it is not there. Beside it are `-wal`, `-shm`, `.lock` and `.owner`. */
   readonly path: string;
-  /** Bound of the file, in bytes; at it commits are refused (FULL). Default: that of the disk. */
-  readonly maxBytes?: number;
-}
-
-interface Waiter {
-  readonly resolve: (answer: SqliteAnswer) => void;
-  readonly reject: (error: StoreError) => void;
+  /** Bound of what it holds; at it there is no more room for new tasks. Default {@link SQLITE_STORE_BYTES}. */
+  readonly limitBytes?: number;
+  /** Hard bound of the file, in bytes, as of a disk: at it commits are refused (FULL). Default: that of the disk. */
+  readonly maxFileBytes?: number;
 }
 
 /**
- * The store of `sqlite:PATH`, this side of its thread: one message there and one back per call, answered in order. If the
- * thread dies, every call, under way or to come, is refused (IO).
+ * The store of `sqlite:PATH`, this side of its threads: one that owns the file, does all writes and answers in order; and, from
+ * the first list on, one that only reads, for lists alone. If the owning thread dies, every call is refused (IO).
  */
 export class SqliteStore implements Store {
   readonly #options: SqliteStoreOptions;
-  readonly #waiters = new Map<number, Waiter>();
-  #thread: Worker | undefined;
-  #exited: Promise<void> | undefined;
+  #owner: ThreadCalls | undefined;
+  #lister: ThreadCalls | undefined;
   #closed: Promise<void> | undefined;
-  #dead: StoreError | undefined;
-  #nextId = 1;
-
-  /** Its bound is that of the disk; a full one is told by FULL. */
-  readonly roomBytes = Infinity;
+  #figures: SqliteFigures = { openTasks: 0, endedTasks: 0, deadLetters: 0, usedBytes: 0 };
 
   constructor(options: SqliteStoreOptions) {
     this.#options = options;
   }
 
   async open(): Promise<OpenedStore> {
-    const { path, maxBytes } = this.#options;
-    if (this.#thread !== undefined || this.#closed !== undefined) {
+    const { path, maxFileBytes = null } = this.#options;
+    if (this.#owner !== undefined || this.#closed !== undefined) {
       throw new StoreError('IO', `store ${path}: it was opened or closed before; make a new one`);
     }
-    const data: SqliteThreadData = { path, maxBytes: maxBytes ?? null };
-    const thread = new Worker(threadFile(path), { workerData: data, name: 'sqlite-store' });
-    this.#thread = thread;
-    this.#exited = new Promise((resolve) => {
-      thread.on('message', (answer: SqliteAnswer) => this.#settle(answer));
-      thread.on('messageerror', (error) => this.#die('its thread sent what cannot be read', error));
-      thread.on('error', (error) => this.#die(`its thread failed: ${String(error)}`, error));
-      thread.on('exit', (code) => {
-        this.#die(`its thread has ended (${code})`);
-        resolve();
-      });
-    });
-    return JSON.parse((await this.#call('open')).text) as OpenedStore;
+    this.#owner = new ThreadCalls({ file: 'sqlite-thread.js', data: { path, maxFileBytes }, maxCalls: MAX_CALLS });
+    const { opened, ...figures } = JSON.parse((await this.#call('open')).text) as OpenAnswer;
+    this.#figures = figures;
+    return opened;
   }
 
   async loadOpen(params: { afterTaskId: string; limit: number }): Promise<readonly TaskRow[]> {
@@ -94,27 +82,47 @@ export class SqliteStore implements Store {
     });
   }
 
+  async list(params: ListParams): Promise<TaskPage> {
+    this.#refuseUnlessOpen();
+    // One that has died takes only its pages with it.
+    if (this.#lister?.dead !== false) {
+      const data = { path: this.#options.path, maxFileBytes: null };
+      this.#lister = new ThreadCalls({ file: 'sqlite-list-thread.js', data, maxCalls: MAX_LIST_CALLS });
+    }
+    const { text, blobs } = await this.#lister.call('list', JSON.stringify(params));
+    return this.#decode(() => {
+      const reader = new BlobReader(blobs);
+      const { tasks, nextSeq } = JSON.parse(text) as ListAnswer;
+      return { tasks: tasks.map(([seq, task]) => ({ ...storedTask(task, reader), seq })), nextSeq };
+    });
+  }
+
   async commit(writes: readonly Write[]): Promise<readonly WriteResult[]> {
     const { text, blobs } = encodeCommit(writes);
     const answer = await this.#call('commit', text, blobs);
     return this.#decode(() => {
-      const { conflicts, bodies } = JSON.parse(answer.text) as CommitAnswer;
+      const { conflicts, bodies, purged, ...figures } = JSON.parse(answer.text) as CommitAnswer;
+      this.#figures = figures;
       const results = writes.map((): WriteResult => APPLIED);
       for (const [index, record] of conflicts) {
         results[index] = { kind: 'conflict', row: record === null ? null : rowFrom(JSON.parse(record) as TaskRecord) };
       }
       const reader = new BlobReader(answer.blobs);
       for (const [index, body] of bodies) results[index] = { kind: 'applied', body: bodyFrom(body, reader.next()) };
+      for (const [index, count, deadLetters, purgedIdMs] of purged) {
+        results[index] = { kind: 'purged', count, deadLetters, purgedIdMs };
+      }
       return results;
     });
   }
 
-  list(): Promise<ListPage> {
-    return Promise.reject(new StoreError('IO', 'not yet'));
+  get roomBytes(): number {
+    const { limitBytes, usedBytes } = this.stats();
+    return Math.max(0, limitBytes - usedBytes);
   }
 
-  async stats(): Promise<StoreStats> {
-    return JSON.parse((await this.#call('stats')).text) as StoreStats;
+  stats(): StoreStats {
+    return { ...this.#figures, limitBytes: this.#options.limitBytes ?? SQLITE_STORE_BYTES };
   }
 
   close(): Promise<void> {
@@ -123,44 +131,21 @@ export class SqliteStore implements Store {
   }
 
   async #close(): Promise<void> {
-    if (this.#thread === undefined) return;
-    // A thread that is dead already has dropped the lock with its handles.
-    if (this.#dead === undefined) await this.#call('close').catch(() => undefined);
-    await this.#exited;
+    // The owner last: with its handle the journal is moved into the file.
+    await this.#lister?.close();
+    await this.#owner?.close();
   }
 
-  #call(op: SqliteOp, text = '', blobs: readonly ArrayBuffer[] = []): Promise<SqliteAnswer> {
-    return new Promise((resolve, reject) => {
-      const { path } = this.#options;
-      const thread = this.#thread;
-      if (this.#closed !== undefined && op !== 'close') throw new StoreError('IO', `store ${path}: it is closed`);
-      if (this.#dead !== undefined) throw this.#dead;
-      if (thread === undefined) throw new StoreError('IO', `store ${path}: it is not open`);
-      if (this.#waiters.size >= MAX_CALLS) {
-        throw new StoreError('BUSY', `store ${path}: ${MAX_CALLS} calls are under way; repeat this one later`);
-      }
-      const id = this.#nextId;
-      this.#nextId += 1;
-      thread.postMessage({ id, op, text, blobs } satisfies SqliteCall, [...blobs]);
-      this.#waiters.set(id, { resolve, reject });
-    });
+  // Async, so that a refusal is a rejected promise.
+  async #call(op: SqliteOp, text = '', blobs: readonly ArrayBuffer[] = []): Promise<SqliteAnswer> {
+    return this.#refuseUnlessOpen().call(op, text, blobs);
   }
 
-  #settle(answer: SqliteAnswer): void {
-    const waiter = this.#waiters.get(answer.id);
-    this.#waiters.delete(answer.id);
-    if (answer.error === null) waiter?.resolve(answer);
-    else waiter?.reject(new StoreError(answer.error.reason, answer.error.message));
-  }
-
-  #die(what: string, cause?: unknown): void {
-    this.#dead ??= new StoreError(
-      'IO',
-      `store ${this.#options.path}: ${what}; start the coordinator again, which takes up what is on disk`,
-      { cause },
-    );
-    for (const { reject } of this.#waiters.values()) reject(this.#dead);
-    this.#waiters.clear();
+  #refuseUnlessOpen(): ThreadCalls {
+    const { path } = this.#options;
+    if (this.#closed !== undefined) throw new StoreError('IO', `store ${path}: it is closed`);
+    if (this.#owner === undefined) throw new StoreError('IO', `store ${path}: it is not open`);
+    return this.#owner;
   }
 
   /** What the table has is not what any coordinator has written. */
@@ -184,15 +169,4 @@ function storedTask([record, bodyText, resultType]: NonNullable<ReadAnswer>, blo
   const body = bodyText === null ? null : bodyFrom(bodyText, blobs.next());
   const result = resultType === null ? null : resultFrom(resultType, blobs.next());
   return { row, body, result };
-}
-
-/** A thread runs JavaScript only: where this file is still TypeScript, the built one is taken. */
-function threadFile(path: string): URL {
-  const fromSource = import.meta.url.endsWith('.ts');
-  const name = 'sqlite-thread.js';
-  const url = new URL(fromSource ? `../../../dist/coordinator/store/sqlite/${name}` : name, import.meta.url);
-  if (!existsSync(url)) {
-    throw new StoreError('IO', `store ${path}: ${fileURLToPath(url)} is missing; build it with npm run build`);
-  }
-  return url;
 }

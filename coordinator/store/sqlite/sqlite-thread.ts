@@ -1,26 +1,8 @@
-/** The SQLite store's thread: one blocking call after the other, each answered in order. Started by SqliteStore. */
-import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
-import { SqliteDatabase, type TextAndBlobs } from './sqlite-database.js';
-import type { SqliteAnswer, SqliteCall, SqliteThreadData } from './sqlite-messages.js';
-import { fromSqlite } from './store-errors.js';
-
-function serve(port: MessagePort, data: SqliteThreadData): void {
-  const database = new SqliteDatabase(data);
-  port.on('message', (call: SqliteCall) => {
-    const answer = answerTo(database, call, data.path);
-    port.postMessage(answer, [...answer.blobs]);
-    if (call.op === 'close') port.close();
-  });
-}
-
-function answerTo(database: SqliteDatabase, call: SqliteCall, path: string): SqliteAnswer {
-  try {
-    return { id: call.id, ...run(database, call), error: null };
-  } catch (thrown) {
-    const { reason, message } = fromSqlite(thrown, path);
-    return { id: call.id, text: '', blobs: [], error: { reason, message } };
-  }
-}
+/** The SQLite store's thread that owns the file. Started by SqliteStore. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { answerCalls, onlyText } from './answer-calls.js';
+import { SqliteDatabase } from './sqlite-database.js';
+import type { SqliteCall, SqliteThreadData, TextAndBlobs } from './sqlite-messages.js';
 
 function run(database: SqliteDatabase, { op, text, blobs }: SqliteCall): TextAndBlobs {
   switch (op) {
@@ -36,16 +18,16 @@ function run(database: SqliteDatabase, { op, text, blobs }: SqliteCall): TextAnd
     }
     case 'commit':
       return database.commit(text, blobs);
-    case 'stats':
-      return onlyText(JSON.stringify(database.stats()));
+    case 'list':
+      throw new Error('lists have a thread of their own');
     case 'close':
       database.close();
       return onlyText('');
   }
 }
 
-function onlyText(text: string): TextAndBlobs {
-  return { text, blobs: [] };
+if (parentPort !== null) {
+  const data = workerData as SqliteThreadData;
+  const database = new SqliteDatabase(data);
+  answerCalls(parentPort, data.path, (call) => run(database, call));
 }
-
-if (parentPort !== null) serve(parentPort, workerData as SqliteThreadData);

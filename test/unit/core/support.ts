@@ -35,7 +35,7 @@ export const LIMIT_MS = CORE_DEFAULTS.stuckGraceMs + LEASE_MS;
 export interface SubmitOptions extends Partial<Omit<TaskSpec, 'retry'>> {
   readonly retry?: Partial<RetryPolicy>;
   readonly digest?: string;
-  readonly want?: Want;
+  readonly want?: Want | null;
   readonly payloadBytes?: number;
 }
 
@@ -110,7 +110,7 @@ export class CoreDriver {
 
   private commit({ writes, outputs }: StepResult): void {
     for (const write of writes) {
-      if (write.kind === 'longestLease') continue;
+      if (write.kind === 'longestLease' || write.kind === 'purge' || write.kind === 'purgeOld') continue;
       if (write.kind === 'drain') {
         if (write.createWallMs === null) this.storedDrains.delete(write.pattern);
         else this.storedDrains.set(write.pattern, write.createWallMs);
