@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { addAbortSignal, type Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import { toJson } from '@bufbuild/protobuf';
 import { status as Code } from '@grpc/grpc-js';
 import { FleetError } from '../../proto/fleet-error.js';
@@ -25,6 +26,8 @@ import { printable } from './terminal.js';
 export const WINDOW_DEFAULT = 256;
 /** The largest --window. */
 export const WINDOW_MAX = 4_096;
+/** How long a line is tried again that the coordinator has no room for. */
+const FULL_MS = 60_000;
 /** Payloads of tasks under way, together; a larger one goes alone. */
 const WINDOW_BYTES = 64 * 1_048_576;
 
@@ -146,13 +149,31 @@ class EachRun {
     this.#showProgress();
     let row: Row;
     try {
-      row = endedRow(task.taskId, await this.#runner.run(task, this.#abort.signal));
+      row = endedRow(task.taskId, await this.#runPatiently(task));
     } catch (error) {
       row = this.#errorRow(task.taskId, error);
     }
     this.#runningCount -= 1;
     this.#row(line, row);
     this.#window.leave(payload.byteLength);
+  }
+
+  /** A full queue is no fault of the line: it is tried again when the coordinator says, and holds up those behind it. */
+  async #runPatiently(task: TaskRequest): Promise<EndedTask> {
+    const { signal } = this.#abort;
+    const { monoMs } = this.#request.context.clock;
+    const untilMs = monoMs() + FULL_MS;
+    for (;;) {
+      try {
+        return await this.#runner.run(task, signal);
+      } catch (error) {
+        const { code, retryDelayMs } = FleetError.from(error);
+        if (code !== Code.RESOURCE_EXHAUSTED || retryDelayMs === undefined || monoMs() + retryDelayMs > untilMs) {
+          throw error;
+        }
+        await delay(retryDelayMs, undefined, { signal });
+      }
+    }
   }
 
   #errorRow(taskId: string, error: unknown): Row {

@@ -64,7 +64,7 @@ export function deadLettersText(tasks: readonly Task[], look: TableLook, nowMs: 
   return renderTable(['ID', 'TYPE', 'DEAD', 'ATTEMPTS', 'REASON', 'MESSAGE'], rows, {
     ...look,
     right: ['DEAD', 'ATTEMPTS'],
-    cut: ['MESSAGE', 'TYPE', 'REASON'],
+    cut: ['MESSAGE', 'TYPE'],
     drop: ['MESSAGE', 'ATTEMPTS'],
   });
 }

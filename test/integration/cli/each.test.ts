@@ -192,6 +192,21 @@ describe('remuda submit --each', { timeout: 60_000 }, () => {
     expect(program.stderr.split('\n').filter((line) => line.includes('went away'))).toHaveLength(1);
   });
 
+  it('should try a line again that there was no room for, when the coordinator says', async () => {
+    let refusals = 2;
+    const { address, run } = await CannedCoordinator.start({
+      run: (request) => {
+        refusals -= 1;
+        if (refusals < 0) return succeeded(request);
+        throw new FleetError(status.RESOURCE_EXHAUSTED, 'QUEUE_FULL', 'the queue is full', { retryDelayMs: 20 });
+      },
+    });
+    const { code, stdout } = await remuda(address, ['submit', 'x', '--each', '-'], '1\n');
+    expect(code).toBe(0);
+    expect(run).toHaveLength(3);
+    expect(rowsOf(stdout)).toMatchObject([{ line: 1, task_id: run[0]?.task?.taskId, state: 'SUCCEEDED' }]);
+  });
+
   it('should stop sending at Ctrl-C, say what is under way and how to see it, and exit 130', async () => {
     const tasks = new HeldTasks();
     const { address, run } = await CannedCoordinator.start({ run: tasks.run });
