@@ -13,6 +13,8 @@ export const CLOCK_FILES = [
   'worker/supervisor.ts',
   // Deadlines of its own calls.
   'client/rpc.ts',
+  // The shell of the library: passes them in.
+  'client/create-client.ts',
   // The command line's process, which passes its clocks on.
   'client/cli/main.ts',
   'docs/examples/handlers.mjs',

@@ -17,25 +17,25 @@ import {
 import { FleetError } from '../proto/fleet-error.js';
 import { methodDefinition } from '../proto/service-definition.js';
 import { parseAddress } from './address.js';
+import { NOT_SENT } from './call-errors.js';
 import { channelOptions } from './channel-options.js';
-import { foreignServerText, shortReason } from './foreign-server.js';
+import { COMMAND_LINE_ADDRESS, notACoordinator, unreachable } from './connection-errors.js';
+import { shortReason } from './foreign-server.js';
+
+export { NOT_SENT } from './call-errors.js';
+export { COORDINATOR_UNREACHABLE, NOT_A_COORDINATOR } from './connection-errors.js';
 
 /** The default bound of one payload, in bytes. */
 export const MAX_PAYLOAD_BYTES = 1_048_576;
 
-/** Reason of an error about an address where nobody answers. */
-export const COORDINATOR_UNREACHABLE = 'COORDINATOR_UNREACHABLE';
-/** Reason of an error about an address where something answers that is no coordinator. */
-export const NOT_A_COORDINATOR = 'NOT_A_COORDINATOR';
 /** Reason of an error about a connection that broke after the coordinator had begun to answer. */
 export const CONNECTION_LOST = 'CONNECTION_LOST';
-/** Reason of an error about a call that was cancelled before anything of it was sent. */
-export const NOT_SENT = 'NOT_SENT';
-
 /** Terms of a channel. */
 export interface RpcChannelOptions {
   /** How long a connection attempt may take, in milliseconds. Default 5,000. */
   readonly connectTimeoutMs?: number;
+  /** Where the address was said, for messages. Default: `--address or REMUDA_ADDRESS`. */
+  readonly addressSaid?: string;
 }
 
 /** Terms of one call. */
@@ -51,10 +51,11 @@ export interface RpcCallOptions {
 const CONNECT_TIMEOUT_MS = 5_000;
 const CALL_TIMEOUT_MS = 10_000;
 
-/** One connection to a coordinator, for calls whose request is one message. It dials at the first call. */
+/** One connection to a coordinator, for calls of the contract. It dials at the first call. */
 export class RpcChannel implements Disposable {
   readonly #client: Client;
   readonly #connectTimeoutMs: number;
+  readonly #addressSaid: string;
 
   /**
    * @param address HOST:PORT or unix:PATH
@@ -66,6 +67,7 @@ export class RpcChannel implements Disposable {
   ) {
     const target = parseAddress(address);
     this.#connectTimeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
+    this.#addressSaid = options.addressSaid ?? COMMAND_LINE_ADDRESS;
     this.#client = new Client(target, credentials.createInsecure(), channelOptions(target));
   }
 
@@ -92,10 +94,9 @@ export class RpcChannel implements Disposable {
   }
 
   /**
-   * Calls a method that answers with a stream. The answers come as they are asked for: whoever stops asking holds up the stream,
-   * and whoever leaves the loop ends the call. Nothing is repeated; there is no deadline.
+   * Calls a method that answers with a stream, and gives its answers as they are asked for. Leaving the loop cancels the call.
    *
-   * @throws FleetError as {@link call}, also after any number of answers
+   * @throws FleetError as {@link RpcChannel.call}
    */
   async *stream<M extends DescMethodServerStreaming>(
     method: M,
@@ -104,22 +105,16 @@ export class RpcChannel implements Disposable {
   ): AsyncGenerator<MessageShape<M['output']>, void, undefined> {
     await this.#connected(signal);
     const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
-    const isCancelled = () => signal?.aborted === true;
-    if (isCancelled()) throw cancelled(path);
-    const call = this.#client.makeServerStreamRequest(
-      path,
-      requestSerialize,
-      responseDeserialize,
-      create(method.input, request) as MessageShape<M['input']>,
-    );
+    const message = create(method.input, request) as MessageShape<M['input']>;
+    const call = this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, message);
     const cancel = () => call.cancel();
     signal?.addEventListener('abort', cancel, { once: true });
-    // After the loop has been left nobody else listens, and the end of the call is an error for grpc-js.
+    // After the loop was left there is nobody to tell.
     call.on('error', () => undefined);
     try {
-      for await (const answer of call) yield answer as MessageShape<M['output']>;
+      for await (const answer of call as AsyncIterable<MessageShape<M['output']>>) yield answer;
     } catch (error) {
-      throw this.#explain(FleetError.from(error), null, isCancelled());
+      throw this.#explain(FleetError.from(error), null, signal?.aborted === true);
     } finally {
       signal?.removeEventListener('abort', cancel);
       call.cancel();
@@ -196,11 +191,8 @@ export class RpcChannel implements Disposable {
       return new FleetError(error.code, '', message, { cause: error });
     }
     const { code, reason, message: said } = error;
-    const foreign = foreignServerText(this.address, { code: Code[code], reason, message: said });
-    if (foreign !== undefined) {
-      const metadata = { address: this.address };
-      return new FleetError(Code.UNAVAILABLE, NOT_A_COORDINATOR, foreign, { metadata, cause: error });
-    }
+    const foreign = notACoordinator(this.address, { code: Code[code], reason, message: said }, error);
+    if (foreign !== undefined) return foreign;
     // A server that is torn down resets its calls as if the caller had cancelled them.
     const wasReset = error.code === Code.CANCELLED && !cancelledHere;
     if (error.code !== Code.UNAVAILABLE && !wasReset) return error;
@@ -211,16 +203,7 @@ export class RpcChannel implements Disposable {
   }
 
   #unreachable(why: string, cause?: FleetError): FleetError {
-    const { address } = this;
-    const metadata = { address };
-    if (why.startsWith('Name resolution failed')) {
-      const text = `the host name of ${address} cannot be resolved (${why}); check --address or REMUDA_ADDRESS, and the network`;
-      return new FleetError(Code.UNAVAILABLE, COORDINATOR_UNREACHABLE, text, { metadata, cause });
-    }
-    const message =
-      `no coordinator answers at ${address} (${why}); start one with \`npm start\` in the repository, or ` +
-      `\`remuda-coordinator --listen ${address}\`, or name another with --address or REMUDA_ADDRESS`;
-    return new FleetError(Code.UNAVAILABLE, COORDINATOR_UNREACHABLE, message, { metadata, cause });
+    return unreachable(this.address, why, this.#addressSaid, cause);
   }
 }
 

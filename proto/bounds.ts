@@ -41,3 +41,23 @@ export const MAX_FAILURE_MESSAGE_BYTES = 4 * 1024;
 export const MAX_FAILURE_STACK_BYTES = 8 * 1024;
 /** 24 hours: the longest time-out of an attempt, and of a drain. */
 export const DAY_MS = 86_400_000;
+/** 1 hour: the longest first back-off. */
+export const HOUR_MS = 3_600_000;
+/** The end of the year 9999, the last that google.protobuf.Timestamp holds. */
+export const MAX_WALL_MS = 253_402_300_799_999;
+/** TaskOptions.priority. */
+export const MAX_PRIORITY = 100;
+/** RetryPolicy.max_attempts. */
+export const MAX_ATTEMPTS = 100;
+/** RetryPolicy.non_retryable_reasons. */
+export const MAX_NON_RETRYABLE_REASONS = 32;
+/** TaskOptions.metadata. */
+export const MAX_METADATA_ENTRIES = 32;
+/** A value of TaskOptions.metadata, in bytes. */
+export const MAX_METADATA_VALUE_BYTES = 1_024;
+/** Elements of one frame of a task stream. */
+export const MAX_STREAM_ELEMENTS = 1_024;
+/** Tasks that one task stream awaits at a time. */
+export const MAX_STREAM_AWAITS = 65_536;
+/** Ids or tasks of one batch. */
+export const MAX_BATCH = 1_000;

@@ -108,14 +108,14 @@ export class FleetError extends Error {
     return new FleetError(Code.INTERNAL, 'INTERNAL', message, { cause: error });
   }
 
-  /** As google.rpc.Status, of an item of a batch. */
-  static fromMessage({ code, message, details }: Status): FleetError {
-    return FleetError.#read(code, message, details, undefined);
-  }
-
   /** A status as grpc-js hands it to callers (ServiceError, StatusObject); its details are read if they can be. */
   static fromStatus(status: StatusLike): FleetError {
     return FleetError.#read(status.code, status.details, detailsOf(status), status);
+  }
+
+  /** An item of a batch that was refused. An unknown code becomes UNKNOWN. */
+  static fromStatusMessage({ code, message, details }: Status): FleetError {
+    return FleetError.#read(code in Code ? (code as Code) : Code.UNKNOWN, message, details, undefined);
   }
 
   static #read(code: Code, message: string, details: readonly Any[], cause: unknown): FleetError {

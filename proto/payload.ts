@@ -6,6 +6,9 @@ import { PayloadSchema, PayloadView, type Payload } from './gen/remuda/v1/payloa
 /** Media type of a payload that names none. */
 export const JSON_CONTENT_TYPE = 'application/json';
 
+/** Media type of bytes that name none. */
+export const BYTES_CONTENT_TYPE = 'application/octet-stream';
+
 /** `Payload.content_type` in characters, at most. */
 export const MAX_CONTENT_TYPE_CHARS = 127;
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import { Backoff } from '../client/backoff.js';
 import { MAX_REPLACES } from '../proto/bounds.js';
-import { Backoff } from './backoff.js';
 import { EXIT_RECYCLE, EXIT_REFUSED, EXIT_SUPERSEDED } from './session-effects.js';
 import { CHILD_FD, SupervisedChild, type ChildCommand, type ChildEnd, type ChildOutput } from './supervised-child.js';
 import { SUPERVISION_ENV } from './supervision.js';

@@ -35,12 +35,13 @@ export async function runWorkerProgram(context: ProgramContext): Promise<number>
 }
 
 async function runWorker({ config, cwd, stdin }: ProgramContext, logger: Logger): Promise<number> {
-  const { address, slots, prefetch, labels, workerId, supervised, logLevel, drainTimeoutMs } = config;
+  const { address, slots, prefetch, labels, session, workerId, supervised, logLevel, drainTimeoutMs } = config;
   const options = compileWorkerOptions({
     address,
     slots,
     prefetch,
     labels,
+    session,
     logger,
     onStuck: 'exit',
     ...(workerId === undefined ? {} : { workerId }),

@@ -1,7 +1,4 @@
-import { toBinary } from '@bufbuild/protobuf';
-import { Metadata } from '@grpc/grpc-js';
-import { FleetError } from '../../proto/fleet-error.js';
-import { StatusSchema, type Status } from '../../proto/gen/google/rpc/status_pb.js';
+import type { FleetError } from '../../proto/fleet-error.js';
 import type { CliContext } from './cli-context.js';
 import { errorText, EXIT } from './exit-status.js';
 
@@ -10,14 +7,6 @@ export interface BatchItem {
   readonly taskId: string;
   /** Set if it was refused. */
   readonly error: FleetError | undefined;
-}
-
-/** The error of one item of a batch, as if it had come as the status of a call of its own. */
-export function itemError(status: Status): FleetError {
-  const metadata = new Metadata();
-  metadata.set('grpc-status-details-bin', Buffer.from(toBinary(StatusSchema, status)));
-  const { code, message } = status;
-  return FleetError.from(Object.assign(new Error(message), { code, details: message, metadata }));
 }
 
 /** Says on stderr which of several were refused, and why. The exit status: 5 if any was, whatever became of the others. */

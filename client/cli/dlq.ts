@@ -1,5 +1,6 @@
 import { create, type DescMethodUnary } from '@bufbuild/protobuf';
 import type { Command } from 'commander';
+import { FleetError } from '../../proto/fleet-error.js';
 import { PayloadView } from '../../proto/gen/remuda/v1/payload_pb.js';
 import { TaskState, type Task } from '../../proto/gen/remuda/v1/task_pb.js';
 import {
@@ -12,7 +13,7 @@ import {
 } from '../../proto/gen/remuda/v1/task_service_pb.js';
 import type { RpcChannel } from '../rpc.js';
 import { answerJson } from './answer-json.js';
-import { chunksOf, itemError, tellRefused } from './batch.js';
+import { chunksOf, tellRefused } from './batch.js';
 import type { CliContext } from './cli-context.js';
 import { addressOf, commandLine, withChannel } from './connection.js';
 import { enumName } from './enum-name.js';
@@ -219,7 +220,7 @@ async function changeAll(
   if (json !== undefined) terminal.out(answerJson(change.schema, create(change.schema, { results })));
   const items = results.map(({ taskId, error }) => ({
     taskId: printable(taskId),
-    error: error === undefined ? undefined : itemError(error),
+    error: error === undefined ? undefined : FleetError.fromStatusMessage(error),
   }));
   if (all !== undefined) terminal.note(`${items.filter(({ error }) => error === undefined).length} ${change.done}`);
   return tellRefused(items, context);

@@ -4,9 +4,16 @@ import { v7 as uuidv7 } from 'uuid';
 import {
   DAY_MS,
   FAILURE_REASON_PATTERN,
+  HOUR_MS,
   KEY_PATTERN,
+  MAX_ATTEMPTS,
   MAX_LABEL_VALUE_CHARS,
+  MAX_METADATA_ENTRIES,
+  MAX_METADATA_VALUE_BYTES,
+  MAX_NON_RETRYABLE_REASONS,
+  MAX_PRIORITY,
   MAX_REQUIRED_LABELS,
+  MAX_WALL_MS,
   TASK_TYPE_PATTERN,
   TRACEPARENT_PATTERN,
   UUID_PATTERN,
@@ -42,12 +49,6 @@ const DEFAULTS = {
   maxBackoffMs: 30_000,
 } as const;
 
-const MAX_PRIORITY = 100;
-const MAX_ATTEMPTS = 100;
-const HOUR_MS = 3_600_000;
-const MAX_METADATA_ENTRIES = 32;
-const MAX_METADATA_VALUE_BYTES = 1_024;
-const MAX_NON_RETRYABLE_REASONS = 32;
 /** Larger payloads are looked into by the worker: a parse of 1 MiB would hold up everybody for some milliseconds. */
 const CHECKED_JSON_BYTES = 64 * 1024;
 const TYPE_FORM = '1 to 127 of `[A-Za-z0-9._:/-]`, a letter or digit first';
@@ -197,8 +198,8 @@ function spanMs(
 function wallTime(time: Timestamp | undefined, field: string, faults: FieldViolation[]): number | null {
   if (time === undefined) return null;
   const ms = timestampMs(time);
-  // The range of google.protobuf.Timestamp: the years 1 to 9999. What is before 1970 can only be a mistake.
-  if (ms >= 0 && ms <= 253_402_300_799_999) return ms;
+  // What is before 1970 can only be a mistake.
+  if (ms >= 0 && ms <= MAX_WALL_MS) return ms;
   faults.push({ field, description: `is ${ms} ms since 1970; it must be between 1970 and 9999` });
   return null;
 }

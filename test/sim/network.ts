@@ -1,6 +1,6 @@
 import type { SimClock } from './clock.js';
 import type { Prng } from './random.js';
-import type { StreamEnd } from '../../worker/session-machine.js';
+import type { StreamEnd } from '../../client/frame-stream.js';
 
 /** What travels along a stream. */
 type Item =

@@ -13,7 +13,7 @@ import {
   ConnectResponseSchema,
   type ConnectRequest,
 } from '../../proto/gen/remuda/v1/worker_service_pb.js';
-import type { StreamEnd } from '../../worker/session-machine.js';
+import type { StreamEnd } from '../../client/frame-stream.js';
 import { SimProcess, type SimClock } from './clock.js';
 import type { Model } from './model.js';
 import type { SimStream, StreamAcceptor, StreamSide } from './network.js';

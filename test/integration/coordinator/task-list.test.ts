@@ -54,7 +54,7 @@ async function listAll(request: ListRequest): Promise<{ pages: number; tasks: Ta
 }
 
 function reasons(results: readonly TaskChangeResult[]): (string | null)[] {
-  return results.map(({ error }) => (error === undefined ? null : FleetError.fromMessage(error).reason));
+  return results.map(({ error }) => (error === undefined ? null : FleetError.fromStatusMessage(error).reason));
 }
 
 describe.each(['memory:', 'sqlite:'])('over %s', (kind) => {

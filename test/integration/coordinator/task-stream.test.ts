@@ -35,9 +35,9 @@ async function setup() {
   return { worker, client, type, task };
 }
 
-function errorIn({ error }: { error?: Parameters<typeof FleetError.fromMessage>[0] | undefined }): FleetError {
+function errorIn({ error }: { error?: Parameters<typeof FleetError.fromStatusMessage>[0] | undefined }): FleetError {
   if (error === undefined) throw new Error('it was not refused');
-  return FleetError.fromMessage(error);
+  return FleetError.fromStatusMessage(error);
 }
 
 describe('OpenTaskStream', () => {

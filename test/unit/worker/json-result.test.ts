@@ -34,10 +34,10 @@ describe('encodeResult', () => {
     [
       'a BigInt',
       { items: [0, 1, 2, { total: 5n }] },
-      'result.items[3].total is a BigInt; return Number(x) or String(x)',
+      'result.items[3].total is a BigInt; pass Number(x) or String(x)',
     ],
-    ['a Map', { a: { 'b c': new Map() } }, 'result.a["b c"] is a Map; return Object.fromEntries(x) or [...x]'],
-    ['a Set', new Set([1]), 'result is a Set; return [...x]'],
+    ['a Map', { a: { 'b c': new Map() } }, 'result.a["b c"] is a Map; pass Object.fromEntries(x) or [...x]'],
+    ['a Set', new Set([1]), 'result is a Set; pass [...x]'],
     ['a function', { f: () => 1 }, 'result.f is a function; JSON has no form for it'],
     ['a symbol', [Symbol('s')], 'result[0] is a symbol; JSON has no form for it'],
     ['a promise', { later: Promise.resolve(1) }, 'result.later is a Promise; await it first'],

@@ -1,4 +1,5 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import type { StreamEnd } from '../../../client/frame-stream.js';
 import { AttemptOutcome } from '../../../proto/gen/remuda/v1/task_pb.js';
 import {
   ConnectResponseSchema,
@@ -7,9 +8,9 @@ import {
 } from '../../../proto/gen/remuda/v1/worker_service_pb.js';
 import { attemptKey } from '../../../worker/attempt-book.js';
 import type { SessionEffect } from '../../../worker/session-effects.js';
-import { SessionMachine, type StreamEnd } from '../../../worker/session-machine.js';
+import { SessionMachine } from '../../../worker/session-machine.js';
 import type { SessionOptions } from '../../../worker/session-options.js';
-import type { Settlement } from '../../../worker/thread-messages.js';
+import type { Settlement } from '../../../worker/session-messages.js';
 import { failureInfo } from '../../../worker/thrown.js';
 
 type ResponseInit = MessageInitShape<typeof ConnectResponseSchema>;
