@@ -15,7 +15,7 @@ export const CLOCK_FILES = [
   'client/rpc.ts',
   // The shell of the library: passes them in.
   'client/create-client.ts',
-  // The command line's process, which passes its clocks on.
+  // The command line's process: passes them on.
   'client/cli/main.ts',
   'docs/examples/handlers.mjs',
 ];

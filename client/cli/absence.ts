@@ -4,7 +4,7 @@ import { FleetError } from '../../proto/fleet-error.js';
 import type { Clock } from './cli-context.js';
 
 /** How long a coordinator that answered before may be away before waiting for it ends. A restart takes less. */
-const AWAY_MS = 30_000;
+export const AWAY_MS = 30_000;
 const RETRY_INITIAL_MS = 200;
 const RETRY_MAX_MS = 2_000;
 

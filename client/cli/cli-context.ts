@@ -19,6 +19,8 @@ export interface CliContext {
   readonly stdin: Readable;
   readonly terminal: Terminal;
   readonly clock: Clock;
+  /** Evenly distributed in [0, 1). */
+  readonly random: () => number;
   /** What is wrong with the command line; told in one message before anything is done. */
   readonly faults: Faults;
   /** Calls back at each SIGINT until told to stop: the process does not end by itself meanwhile. */

@@ -21,6 +21,7 @@ const context: CliContext = {
   },
   terminal: processTerminal(process),
   clock: { wallMs: () => Date.now(), monoMs: () => performance.now() },
+  random: () => Math.random(),
   faults: new Faults(),
   onInterrupt: (listener) => {
     process.on('SIGINT', listener);

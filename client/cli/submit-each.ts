@@ -18,7 +18,7 @@ import { jsonPayload, PayloadError, payloadTooLarge } from './json-payload.js';
 import { payloadLines, type PayloadLine } from './payload-lines.js';
 import { ProgressLine } from './progress-line.js';
 import type { TaskRequest } from './task-request.js';
-import type { EndedTask, TaskRunner } from './task-runner.js';
+import { TaskRunner, type EndedTask } from './task-runner.js';
 import { exactTime } from './task-text.js';
 import { printable } from './terminal.js';
 
@@ -33,12 +33,11 @@ const WINDOW_BYTES = 64 * 1_048_576;
 
 /** What to submit, and how. */
 export interface EachRequest {
+  readonly address: string;
   /** A file's path, or - for stdin. */
   readonly source: string;
   /** The task of a line. */
   readonly taskOf: (payload: Uint8Array) => TaskRequest;
-  /** Makes what runs the tasks. `onGone`: told when the coordinator goes away and is waited for. */
-  readonly runnerOf: (onGone: () => void) => TaskRunner;
   /** How many tasks may be under way. */
   readonly window: number;
   /** Undefined: until all tasks have ended. */
@@ -76,16 +75,20 @@ class EachRun {
   #endedBytes = 0;
 
   constructor(request: EachRequest, input: Input) {
-    const { context, window, runnerOf } = request;
+    const { address, context, window } = request;
     this.#request = request;
     this.#input = input;
     this.#window = new FlightWindow(window, WINDOW_BYTES);
     this.#progress = new ProgressLine(context.terminal, context.clock);
-    this.#runner = runnerOf(() =>
-      this.#progress.write(() =>
-        context.terminal.note('the coordinator went away; waiting for it to come back (the tasks under way are kept)'),
-      ),
-    );
+    this.#runner = new TaskRunner({
+      ...{ address, context, maxInFlight: window, maxInFlightBytes: WINDOW_BYTES },
+      onGone: () =>
+        this.#progress.write(() =>
+          context.terminal.note(
+            'the coordinator went away; waiting for it to come back (the tasks under way are kept)',
+          ),
+        ),
+    });
     // Every task under way listens; their number is bounded by the window.
     setMaxListeners(0, this.#abort.signal);
   }
@@ -101,6 +104,7 @@ class EachRun {
     } finally {
       clearTimeout(timer);
       offInterrupt();
+      await this.#runner[Symbol.asyncDispose]();
       this.#progress.clear();
     }
     return this.#conclude();

@@ -4,7 +4,6 @@ import { DAY_MS } from '../../proto/bounds.js';
 import { FleetService } from '../../proto/gen/remuda/v1/fleet_service_pb.js';
 import { SubmitTaskResponseSchema, TaskService } from '../../proto/gen/remuda/v1/task_service_pb.js';
 import type { RpcChannel } from '../rpc.js';
-import { Absence } from './absence.js';
 import { answerJson } from './answer-json.js';
 import type { CliContext } from './cli-context.js';
 import { addressOf, commandLine, withChannel } from './connection.js';
@@ -13,7 +12,6 @@ import { durationReader, integerReader, momentReader, readLabel, readTaskType, r
 import { readPayloadArgument } from './payload-argument.js';
 import { submitEach, WINDOW_DEFAULT, WINDOW_MAX } from './submit-each.js';
 import { taskRequest, type TaskRequest, type TaskSettings } from './task-request.js';
-import { rpcTaskRunner } from './task-runner.js';
 import { printable } from './terminal.js';
 import { waitForTask } from './wait-for-task.js';
 
@@ -152,21 +150,16 @@ async function submitLines(
   command: Command,
   context: CliContext,
 ): Promise<number> {
-  return withChannel(addressOf(command, context.env), async (channel) => {
-    // Without a coordinator nothing is read, and no line is told that it failed.
-    await channel.call(FleetService.method.getFleetStats, {});
-    return submitEach({
-      source,
-      taskOf: (payload) => taskRequest(uuidv7(), type, payload, options),
-      runnerOf: (onGone) => {
-        const absence = new Absence(context.clock, onGone);
-        absence.answered();
-        return rpcTaskRunner(channel, absence);
-      },
-      window: options.window ?? WINDOW_DEFAULT,
-      waitTimeoutMs: options.waitTimeout,
-      listLine: commandLine(`list --type ${type}`, command),
-      context,
-    });
+  const address = addressOf(command, context.env);
+  // Without a coordinator nothing is read, and no line is told that it failed.
+  await withChannel(address, (channel) => channel.call(FleetService.method.getFleetStats, {}));
+  return submitEach({
+    address,
+    source,
+    taskOf: (payload) => taskRequest(uuidv7(), type, payload, options),
+    window: options.window ?? WINDOW_DEFAULT,
+    waitTimeoutMs: options.waitTimeout,
+    listLine: commandLine(`list --type ${type}`, command),
+    context,
   });
 }

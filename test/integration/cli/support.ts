@@ -1,5 +1,5 @@
 import { create, type DescMessage, type MessageInitShape } from '@bufbuild/protobuf';
-import { Metadata, Server, ServerCredentials, type ServerUnaryCall, type ServerWritableStream } from '@grpc/grpc-js';
+import { Metadata, Server, ServerCredentials, type ServerDuplexStream, type ServerWritableStream } from '@grpc/grpc-js';
 import { afterEach } from 'vitest';
 import { FleetError } from '../../../proto/fleet-error.js';
 import {
@@ -21,6 +21,9 @@ import {
   GetTaskResponseSchema,
   ListTasksResponseSchema,
   RequeueTasksResponseSchema,
+  OnAbandon,
+  OpenTaskStreamResponseSchema,
+  RunTaskRequestSchema,
   RunTaskResponseSchema,
   SubmitTaskResponseSchema,
   SubmitTasksResponseSchema,
@@ -29,17 +32,19 @@ import {
   type CancelTaskRequest,
   type GetTaskRequest,
   type ListTasksRequest,
+  type OpenTaskStreamRequest,
+  type OpenTaskStreamResponse,
   type RunTaskRequest,
-  type RunTaskResponse,
   type SubmitTaskRequest,
   type TaskChangeResultSchema,
   type WatchTaskRequest,
   type WatchTaskResponse,
 } from '../../../proto/gen/remuda/v1/task_service_pb.js';
+import { TaskState } from '../../../proto/gen/remuda/v1/task_pb.js';
 import { serviceDefinition, type GrpcHandlers } from '../../../proto/service-definition.js';
 import { endPrograms, startProgram, type StartOptions } from '../../support/programs.js';
 
-type RunCall = ServerUnaryCall<RunTaskRequest, RunTaskResponse>;
+type TaskStreamCall = ServerDuplexStream<OpenTaskStreamRequest, OpenTaskStreamResponse>;
 type WatchCall = ServerWritableStream<WatchTaskRequest, WatchTaskResponse>;
 type Init<M extends DescMessage> = MessageInitShape<M>;
 
@@ -51,7 +56,7 @@ export interface Answers {
   /** Whether RunTask sends its initial metadata, which says that the task is accepted. Default: yes. */
   accepts: boolean;
   /** Undefined: never. */
-  run: (request: RunTaskRequest, call: RunCall) => RunAnswer | Promise<RunAnswer> | undefined;
+  run: (request: RunTaskRequest) => RunAnswer | Promise<RunAnswer> | undefined;
   get: (request: GetTaskRequest) => MessageInitShape<typeof GetTaskResponseSchema>;
   list: (request: ListTasksRequest) => Init<typeof ListTasksResponseSchema>;
   /** The answers, in order; then the stream ends, unless there are none. */
@@ -93,6 +98,26 @@ export class CannedCoordinator {
     return coordinator;
   }
 
+  /** A task of a stream is answered as if it had come by RunTask. */
+  async #runOnStream(task: SubmitTaskRequest | undefined, answers: Partial<Answers>, call: TaskStreamCall) {
+    const taskId = task?.taskId ?? '';
+    const request = create(RunTaskRequestSchema, { ...(task && { task }), onAbandon: OnAbandon.KEEP });
+    const frame = (init: Init<typeof OpenTaskStreamResponseSchema>) =>
+      void call.write(create(OpenTaskStreamResponseSchema, init));
+    this.run.push(request);
+    try {
+      const answered = answers.run?.(request);
+      frame({ submitAcks: [{ taskId, state: TaskState.QUEUED }] });
+      const ended = (await answered)?.task;
+      if (ended === undefined) return;
+      const { state = TaskState.UNSPECIFIED, result } = ended;
+      const end = state === TaskState.SUCCEEDED ? { ...(result && { result }) } : { task: ended };
+      frame({ results: [{ taskId, state, ...end }] });
+    } catch (error) {
+      frame({ submitAcks: [{ taskId, error: FleetError.from(error).toStatusMessage() }] });
+    }
+  }
+
   private taskService(answers: Partial<Answers>): Partial<GrpcHandlers<typeof TaskService>> {
     return {
       submitTask: (call, callback) => {
@@ -109,9 +134,15 @@ export class CannedCoordinator {
         metadata.set('remuda-task-id', call.request.task?.taskId ?? '');
         if (answers.accepts !== false) call.sendMetadata(metadata);
         void answerLater(callback, async () => {
-          const response = await answers.run?.(call.request, call);
+          const response = await answers.run?.(call.request);
           return response === undefined ? undefined : create(RunTaskResponseSchema, response);
         });
+      },
+      openTaskStream: (call) => {
+        call.on('data', ({ submits }: OpenTaskStreamRequest) => {
+          for (const { task } of submits) void this.#runOnStream(task, answers, call);
+        });
+        call.on('end', () => call.end());
       },
       getTask: (call, callback) =>
         answer(callback, () => create(GetTaskResponseSchema, answers.get?.(call.request) ?? {})),
