@@ -8,7 +8,7 @@ export interface BenchOptions {
   readonly only: readonly string[];
   /** How often each is measured. 1 to 100. Default 5; quick: 1. */
   readonly rounds: number;
-  /** How long each is measured each time, in milliseconds. 50 ms to 60 s. Default 2 s; quick: 600 ms. */
+  /** How long each is measured each time, in milliseconds. 50 ms to 60 s. Default 2 s; quick: 400 ms. */
   readonly measureMs: number;
   /** How long the load of a row runs before it is measured, in milliseconds. */
   readonly settleMs: number;
@@ -26,7 +26,7 @@ export interface BenchOptions {
 const COMMAND = 'npm run bench';
 
 const ROUNDS = { full: 5, quick: 1, max: 100 } as const;
-const MEASURE_MS = { full: 2_000, quick: 600, min: 50, max: 60_000 } as const;
+const MEASURE_MS = { full: 2_000, quick: 400, min: 50, max: 60_000 } as const;
 /** Of what is measured. After so much V8 has compiled what is hot; how full the pipes are settles soon. */
 const WARM_SHARE = 1.5;
 const SETTLE_SHARE = 0.15;

@@ -12,7 +12,7 @@ type Session = NonNullable<WorkerOptions['session']>;
 
 const STORES: readonly Store[] = ['memory', 'sqlite'];
 /** Where a worker keeps its stream to the coordinator. */
-const SESSIONS: readonly Session[] = ['thread'];
+const SESSIONS: readonly Session[] = ['thread', 'inline'];
 /** How many RunTask calls are under way, in turn. */
 const STUB_WINDOWS = [64, 256] as const;
 /** What is measured for the warm-up. */
