@@ -31,11 +31,7 @@ describe('encodeResult', () => {
   });
 
   it.each([
-    [
-      'a BigInt',
-      { items: [0, 1, 2, { total: 5n }] },
-      'result.items[3].total is a BigInt; pass Number(x) or String(x)',
-    ],
+    ['a BigInt', { items: [0, 1, 2, { total: 5n }] }, 'result.items[3].total is a BigInt; pass Number(x) or String(x)'],
     ['a Map', { a: { 'b c': new Map() } }, 'result.a["b c"] is a Map; pass Object.fromEntries(x) or [...x]'],
     ['a Set', new Set([1]), 'result is a Set; pass [...x]'],
     ['a function', { f: () => 1 }, 'result.f is a function; JSON has no form for it'],
