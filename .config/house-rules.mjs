@@ -11,12 +11,12 @@ export const CLOCK_FILES = [
   'worker/fleet-worker.ts',
   'worker/session-thread.ts',
   'worker/supervisor.ts',
-  // The command line: deadlines of its own calls, ages in its tables.
+  // Deadlines of its own calls.
   'client/rpc.ts',
   // The shell of the library: passes them in.
   'client/create-client.ts',
-  'client/cli/wait-for-task.ts',
-  'client/cli/workers.ts',
+  // The command line's process: passes them on.
+  'client/cli/main.ts',
   'docs/examples/handlers.mjs',
 ];
 

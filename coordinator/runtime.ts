@@ -24,8 +24,22 @@ export const systemRuntime: Runtime = {
   },
 };
 
+const LEASE_ID_BYTES = 8;
+/** A call of the system's generator costs more than the few bytes that one lease id takes of it. */
+const POOL_BYTES = 512 * LEASE_ID_BYTES;
+
+let pool = Buffer.alloc(0);
+let poolAt = 0;
+
 /** Lease ids fence hostile frames too, so they come from the system's generator; jitter need not. */
 export const systemRandom: Random = {
   next: () => Math.random(),
-  leaseId: () => randomBytes(8).toString('hex'),
+  leaseId: () => {
+    if (poolAt === pool.byteLength) {
+      pool = randomBytes(POOL_BYTES);
+      poolAt = 0;
+    }
+    poolAt += LEASE_ID_BYTES;
+    return pool.toString('hex', poolAt - LEASE_ID_BYTES, poolAt);
+  },
 };

@@ -14,7 +14,7 @@
 import type { Assignment, AttemptRef } from '../proto/gen/remuda/v1/worker_service_pb.js';
 import type { OfferedType } from './session-options.js';
 import type { AbortCause } from './task-handler.js';
-import type { AttemptKey } from './thread-messages.js';
+import type { AttemptKey } from './session-messages.js';
 
 /** An attempt from its arrival until its handler has settled. */
 export interface HeldAttempt {

@@ -20,7 +20,7 @@ import { ReportOutbox } from './report-outbox.js';
 import type { SessionEffect } from './session-effects.js';
 import type { SessionOptions } from './session-options.js';
 import type { AbortCause } from './task-handler.js';
-import type { AttemptKey, Settlement } from './thread-messages.js';
+import type { AttemptKey, Settlement } from './session-messages.js';
 import { failureInfo, type FailureInfo } from './thrown.js';
 
 /** Ended attempts remembered, so that a late copy of an assignment does not run twice. */

@@ -1,5 +1,5 @@
 import type { SessionPeriods } from './session-options.js';
-import type { LeaveCause } from './thread-messages.js';
+import type { LeaveCause } from './session-messages.js';
 
 /** What decides how long reports are offered once the handlers of a worker that leaves have ended. */
 export interface DeliveryTerms {

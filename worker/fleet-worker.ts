@@ -1,14 +1,16 @@
 import { EventEmitter } from 'node:events';
 import { hostname } from 'node:os';
-import { Worker as Thread } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import { DAY_MS } from '../proto/bounds.js';
+import { InlinePort } from './inline-port.js';
 import { Runner } from './runner.js';
 import { SessionLog } from './session-log.js';
+import type { FromSession, SessionEvent, SessionExit } from './session-messages.js';
 import type { SessionOptions } from './session-options.js';
+import type { SessionPort, SessionPortListener } from './session-port.js';
+import type { SessionSetup } from './session-setup.js';
 import { parseHandler, type RegisteredHandler, type TaskHandler, type TaskHandlerOptions } from './task-handler.js';
-import type { SessionThreadData } from './thread-data.js';
-import type { FromMain, FromThread, SessionEvent, SessionExit } from './thread-messages.js';
+import { ThreadPort } from './thread-port.js';
 import { packageVersion } from '../proto/package-version.js';
 import { newIncarnation, type CompiledWorkerOptions } from './worker-options.js';
 
@@ -20,7 +22,7 @@ export interface ProcessOptions {
   readonly replaces?: readonly string[];
   /** The supervision socket. */
   readonly supervisorFd?: number | undefined;
-  /** The process is the worker's own: its session thread writes the log itself and may end the process. */
+  /** The process is the worker's own: its session writes the log itself and may end the process. */
   readonly ownsProcess?: { readonly logLevel: string } | undefined;
   /** Runs before the worker says hello, while its supervisor is watched already. */
   readonly beforeHello?: (() => Promise<void>) | undefined;
@@ -45,7 +47,7 @@ export const DRAIN_TIMEOUT_MS = 300_000;
 const TYPES_MAX = 256;
 
 /**
- * A worker: handlers on this thread, the session in another. Made by {@link createWorker}.
+ * A worker: handlers on this thread, the session in another or beside them. Made by {@link createWorker}.
  *
  * Events: `welcome` (also after each reconnect), `disconnected`, `lease-lost`, `draining`, `stuck`, `refused-assignment`,
  * `report-refused`, `undelivered`, `superseded`, and `left` when it is over, with `{ code, message }`: 0 after stop() or a
@@ -58,7 +60,7 @@ export class FleetWorker {
   private readonly logger: Logger;
   private readonly incarnation: string;
   private readonly log: SessionLog | undefined;
-  private thread: Thread | undefined;
+  private session: SessionPort | undefined;
   private starting: Promise<void> | undefined;
   private readonly welcomed = new Deferred<void>();
   private readonly over = new Deferred<SessionExit>();
@@ -78,7 +80,7 @@ export class FleetWorker {
     this.runner = new Runner({
       handlers: this.handlers,
       logger: this.logger,
-      post: (message, transfer) => this.post(message, transfer),
+      post: (message, transfer) => this.session?.post(message, transfer),
       nowMs: () => performance.now(),
     });
   }
@@ -147,8 +149,8 @@ export class FleetWorker {
     if (!(drainTimeoutMs >= 0 && drainTimeoutMs <= DAY_MS)) {
       throw new RangeError(`stop(): drainTimeoutMs is ${drainTimeoutMs}; it must be from 0 to ${DAY_MS}`);
     }
-    if (this.thread === undefined) this.end({ code: 0, message: 'it had not been started' });
-    else this.post({ t: 'leave', drainTimeoutMs }, []);
+    if (this.session === undefined) this.end({ code: 0, message: 'it had not been started' });
+    else this.session.post({ t: 'leave', drainTimeoutMs }, []);
     return this.over.promise;
   }
 
@@ -163,25 +165,33 @@ export class FleetWorker {
   }
 
   private async run(): Promise<void> {
-    const { ownsProcess, supervisorFd, beforeHello } = this.processOptions;
-    const workerData: SessionThreadData = {
-      ownsProcess: ownsProcess !== undefined,
-      killWhenStuck: this.options.onStuck === 'exit',
-      log: ownsProcess === undefined ? undefined : { level: ownsProcess.logLevel },
-      supervisorFd,
-    };
-    this.thread = new Thread(new URL('./session-thread.js', import.meta.url), { workerData, name: 'remuda-session' });
-    this.thread.on('message', (message: FromThread) => this.hear(message));
-    this.thread.on('error', (error) => this.threadFailed(error));
-    await beforeHello?.();
+    const session = this.openSession();
+    this.session = session;
+    await this.processOptions.beforeHello?.();
     if (this.ended !== undefined) throw new Error('the worker was stopped before it had started');
     if (this.options.workerIdIsDefault) {
       this.logger.warn(
         `worker_id ${this.workerId} is not stable: it has the process id in it; set one to be known after a restart`,
       );
     }
-    this.post({ t: 'start', options: this.sessionOptions() }, []);
+    session.post({ t: 'start', options: this.sessionOptions() }, []);
     await this.welcomed.promise;
+  }
+
+  private openSession(): SessionPort {
+    const { ownsProcess, supervisorFd } = this.processOptions;
+    const setup: SessionSetup = {
+      ownsProcess: ownsProcess !== undefined,
+      killWhenStuck: this.options.onStuck === 'exit',
+      log: ownsProcess === undefined ? undefined : { level: ownsProcess.logLevel },
+      supervisorFd,
+    };
+    const listener: SessionPortListener = {
+      onMessage: (message) => this.hear(message),
+      onFailure: (error) => this.sessionFailed(error),
+    };
+    if (this.options.session === 'thread') return new ThreadPort(setup, listener);
+    return new InlinePort(setup, listener, { nowMs: () => performance.now(), random: Math.random });
   }
 
   private sessionOptions(): SessionOptions {
@@ -207,7 +217,7 @@ export class FleetWorker {
     };
   }
 
-  private hear(message: FromThread): void {
+  private hear(message: FromSession): void {
     switch (message.t) {
       case 'run':
         this.runner.run(message.tasks);
@@ -217,9 +227,6 @@ export class FleetWorker {
         break;
       case 'draining':
         this.runner.drain();
-        break;
-      case 'ping':
-        this.post({ t: 'pong', number: message.number }, []);
         break;
       case 'event':
         this.log?.write(message.event);
@@ -232,7 +239,7 @@ export class FleetWorker {
     }
   }
 
-  private threadFailed(error: Error): void {
+  private sessionFailed(error: Error): void {
     this.logger.fatal({ err: error }, 'the session thread failed; this worker is over');
     this.end({ code: 1, message: `the session thread failed: ${error.message}` });
   }
@@ -241,15 +248,9 @@ export class FleetWorker {
     if (this.ended !== undefined) return;
     this.ended = exit;
     this.runner.abortAll('WORKER_FAILED', exit.message);
-    // The program's thread stays: it sees to it that the process ends.
-    if (this.processOptions.ownsProcess === undefined) void this.thread?.terminate();
     this.welcomed.reject(new Error(`the worker is over before its first welcome: ${exit.message}`));
     this.over.resolve(exit);
     this.events.emit('left', exit);
-  }
-
-  private post(message: FromMain, transfer: ArrayBuffer[]): void {
-    this.thread?.postMessage(message, transfer);
   }
 }
 

@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { basename, extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { loadFailureText, TYPESCRIPT_EXTENSIONS } from './load-failure.js';
 import { kindOf, parseHandler, type RegisteredHandler } from './task-handler.js';
 
 /** Runs once per process, around all tasks. */
@@ -25,12 +26,13 @@ export class HandlersFileError extends Error {
 
 /** A set of handlers as a file exports it. */
 const EXAMPLE = "export default { 'file.checksum': async (payload, ctx) => ({ ... }) };";
-const LOADABLE = new Set(['.js', '.mjs', '.cjs']);
+const LOADABLE = new Set(['.js', '.mjs', '.cjs', ...TYPESCRIPT_EXTENSIONS]);
 const TYPES_MAX = 256;
 
 /**
  * Loads a handlers file, ECMAScript or CommonJS: its default export (or module.exports) maps each task type to a function or
- * to `{ run, timeout, slots }`; `setup` and `teardown` are optional functions.
+ * to `{ run, timeout, slots }`; `setup` and `teardown` are optional functions. TypeScript is loaded too, where the runtime or a
+ * loader takes it: nobody but import() can tell.
  *
  * @param file path, relative to `cwd`
  * @param cwd absolute
@@ -42,8 +44,7 @@ export async function loadHandlersFile(file: string, cwd: string): Promise<Loade
   try {
     loaded = await import(pathToFileURL(path).href);
   } catch (error) {
-    const details = error instanceof Error ? (error.stack ?? String(error)) : String(error);
-    throw new HandlersFileError(`handlers file ${path} failed while it was loaded:\n${details}`, { cause: error });
+    throw new HandlersFileError(loadFailureText(path, error), { cause: error });
   }
   return parseHandlers(exportOf(loaded as Record<string, unknown>, path), path);
 }
@@ -65,13 +66,10 @@ function resolveFile(file: string, cwd: string): string {
     );
   }
   const extension = extname(path);
-  if (['.ts', '.mts', '.cts', '.tsx'].includes(extension)) {
-    throw new HandlersFileError(
-      `${path} is TypeScript, which cannot be loaded yet; compile it and name the JavaScript file, for instance dist/${handlersName(file)}.js`,
-    );
-  }
   if (!LOADABLE.has(extension)) {
-    throw new HandlersFileError(`${path} cannot be loaded: a handlers file ends in .js, .mjs or .cjs`);
+    throw new HandlersFileError(
+      `${path} cannot be loaded: a handlers file ends in .js, .mjs or .cjs, or in .ts, .mts or .cts`,
+    );
   }
   return path;
 }

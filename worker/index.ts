@@ -30,9 +30,10 @@ export type { FleetWorker, StopOptions, WorkerEvent, WorkerEventName } from './f
 export {
   TaskAbortedError,
   type AbortCause,
+  type Handlers,
   type TaskContext,
   type TaskHandler,
   type TaskHandlerOptions,
 } from './task-handler.js';
-export type { OnStuck } from './session-options.js';
-export type { LeaveCause, SessionEvent, SessionExit } from './thread-messages.js';
+export type { OnStuck, SessionMode } from './session-options.js';
+export type { LeaveCause, SessionEvent, SessionExit } from './session-messages.js';

@@ -27,7 +27,7 @@ export function isContentFault(encoded: PayloadContent | ContentFault): encoded 
 export function encodeContent(what: string, value: unknown, maxBytes: number): PayloadContent | ContentFault {
   if (value instanceof Uint8Array) {
     const content = bounded(what, { contentType: BYTES_CONTENT_TYPE, data: value }, maxBytes);
-    // A copy, because the bytes are moved to the session's thread: the handler may go on using its own.
+    // A copy, because the session keeps the bytes until they are acknowledged: the handler may go on using its own.
     return isContentFault(content) ? content : { contentType: BYTES_CONTENT_TYPE, data: new Uint8Array(value) };
   }
   const encoded = encodeJson(what, value);

@@ -7,6 +7,7 @@ import { STOP_ON_STDIN_EOF_ENV } from '../proto/stdin-guard.js';
 import { SUPERVISION_ENV } from './supervision.js';
 import { packageVersion } from '../proto/package-version.js';
 import { LOG_LEVELS, parseCommand, parseTimeMs, UsageExit } from '../proto/program-options.js';
+import { SESSION_MODES, type SessionMode } from './session-options.js';
 import { hostName, integerFault, isIncarnation, labelFaults, parseReplaces, workerIdFault } from './worker-options.js';
 
 /** What `remuda-worker` was told, validated. */
@@ -19,6 +20,7 @@ export interface MainConfig {
   readonly slots: number;
   readonly prefetch: number;
   readonly labels: Readonly<Record<string, string>>;
+  readonly session: SessionMode;
   readonly drainTimeoutMs: number;
   readonly logLevel: string;
   /** Undefined: this process is the worker. Otherwise it starts and supervises so many. */
@@ -36,7 +38,7 @@ const PROCESSES_MAX = 1_000;
 
 const EXAMPLE = `
 Every option may also come as a variable: REMUDA_ADDRESS, REMUDA_WORKER_ID, REMUDA_SLOTS, REMUDA_PROCESSES, REMUDA_PREFETCH,
-REMUDA_LABEL (k=v,k=v), REMUDA_DRAIN_TIMEOUT, REMUDA_LOG_LEVEL. An option comes before its variable.
+REMUDA_LABEL (k=v,k=v), REMUDA_SESSION, REMUDA_DRAIN_TIMEOUT, REMUDA_LOG_LEVEL. An option comes before its variable.
 
 Example: handlers.mjs
   export default {
@@ -81,6 +83,7 @@ export function parseMainConfig(argv: readonly string[], env: Env): MainConfig {
   const prefetch = integer('--prefetch', read(flags.prefetch, 'REMUDA_PREFETCH'), 0, 1_000) ?? 0;
   const processes = integer('--processes', read(flags.processes, 'REMUDA_PROCESSES'), 1, PROCESSES_MAX);
   const labels = parseLabels(flags.label ?? (env.REMUDA_LABEL ?? '').split(',').filter((text) => text !== ''), faults);
+  const session = parseSession(read(flags.session, 'REMUDA_SESSION'), faults);
   const drainTimeoutMs = parseDrainTimeout(read(flags.drainTimeout, 'REMUDA_DRAIN_TIMEOUT'), faults);
   const logLevel = read(flags.logLevel, 'REMUDA_LOG_LEVEL') ?? 'info';
   if (!LOG_LEVELS.some((level) => level === logLevel)) {
@@ -99,6 +102,7 @@ export function parseMainConfig(argv: readonly string[], env: Env): MainConfig {
     slots,
     prefetch,
     labels,
+    session,
     drainTimeoutMs,
     logLevel,
     supervised,
@@ -111,7 +115,7 @@ export function parseMainConfig(argv: readonly string[], env: Env): MainConfig {
 
 /** The command line of the process of an index, under a supervisor that has this configuration. */
 export function childArguments(config: MainConfig, index: number): string[] {
-  const { handlers, address, workerId, slots, prefetch, labels, drainTimeoutMs, logLevel } = config;
+  const { handlers, address, workerId, slots, prefetch, labels, session, drainTimeoutMs, logLevel } = config;
   const prefix = workerId ?? `${hostName()}/${handlersName(handlers)}`;
   return [
     `--address=${address}`,
@@ -119,6 +123,7 @@ export function childArguments(config: MainConfig, index: number): string[] {
     `--slots=${slots}`,
     `--prefetch=${prefetch}`,
     ...Object.entries(labels).map(([key, value]) => `--label=${key}=${value}`),
+    `--session=${session}`,
     `--drain-timeout=${drainTimeoutMs}ms`,
     `--log-level=${logLevel}`,
     handlers,
@@ -132,6 +137,7 @@ interface Flags {
   readonly processes?: string;
   readonly prefetch?: string;
   readonly label?: string[];
+  readonly session?: string;
   readonly drainTimeout?: string;
   readonly logLevel?: string;
 }
@@ -141,7 +147,10 @@ function parseFlags(argv: readonly string[]): { flags: Flags; rest: string[]; fa
   const command = new Command('remuda-worker')
     .description('Runs the handlers of a file for a Remuda coordinator.')
     .version(packageVersion())
-    .argument('[HANDLERS]', 'handlers file (.js, .mjs, .cjs): its default export maps task types to functions')
+    .argument(
+      '[HANDLERS]',
+      'handlers file (.js, .mjs, .cjs; from Node 22.18 on .ts, .mts, .cts): its default export maps task types to functions',
+    )
     .option('--address <HOST:PORT>', `the coordinator, or unix:PATH (default ${DEFAULT_ADDRESS})`)
     .option(
       '--worker-id <ID>',
@@ -154,6 +163,10 @@ function parseFlags(argv: readonly string[]): { flags: Flags; rest: string[]; fa
     )
     .option('--prefetch <N>', 'how many more tasks may wait in a process, 0 to 1,000 (default 0)')
     .addOption(new Option('--label <K=V>', 'a label that tasks may require; may be repeated').argParser(collect))
+    .option(
+      '--session <WHERE>',
+      'thread, or inline: on the loop of the handlers, faster, for handlers that never block it (default thread)',
+    )
     .option('--drain-timeout <TIME>', 'how long handlers may finish after SIGTERM, such as 90s or 5m (default 5m)')
     .option('--log-level <LEVEL>', `${LOG_LEVELS.join(', ')} (default info)`)
     .addHelpText('after', EXAMPLE);
@@ -185,6 +198,13 @@ function parseLabels(given: readonly string[], faults: string[]): Record<string,
   }
   faults.push(...labelFaults(labels));
   return labels;
+}
+
+function parseSession(text: string | undefined, faults: string[]): SessionMode {
+  if (text === undefined) return 'thread';
+  const mode = SESSION_MODES.find((known) => known === text);
+  if (mode === undefined) faults.push(`--session is "${text}"; it must be one of ${SESSION_MODES.join(', ')}`);
+  return mode ?? 'thread';
 }
 
 function parseDrainTimeout(text: string | undefined, faults: string[]): number {

@@ -1,7 +1,7 @@
 import { MAX_UNSENT_REPORTS } from '../proto/bounds.js';
 import type { AttemptRef, Report } from '../proto/gen/remuda/v1/worker_service_pb.js';
 import { attemptKey } from './attempt-book.js';
-import type { AttemptKey } from './thread-messages.js';
+import type { AttemptKey } from './session-messages.js';
 
 interface Entry {
   readonly report: Report;

@@ -3,7 +3,7 @@ import { MAX_PROGRESS_BYTES } from '../proto/bounds.js';
 import { isJson, JSON_CONTENT_TYPE, type PayloadContent } from '../proto/payload.js';
 import { encodeContent, encodeResult, isContentFault } from './json-result.js';
 import { TaskAbortedError, type AbortCause, type RegisteredHandler, type TaskContext } from './task-handler.js';
-import type { AttemptKey, FromMain, RunMessage, Settlement } from './thread-messages.js';
+import type { AttemptKey, FromHandlers, RunMessage, Settlement } from './session-messages.js';
 import { describeThrown, failureInfo } from './thrown.js';
 
 /** What a runner needs. */
@@ -13,7 +13,7 @@ export interface RunnerOptions {
   /** Carries worker_id and incarnation; each handler gets a child of it. */
   readonly logger: Logger;
   /** Sends to the session; `transfer` lists buffers that may be moved instead of copied. */
-  readonly post: (message: FromMain, transfer: ArrayBuffer[]) => void;
+  readonly post: (message: FromHandlers, transfer: ArrayBuffer[]) => void;
   /** Monotonic milliseconds. */
   readonly nowMs: () => number;
 }
@@ -139,7 +139,7 @@ export class Runner {
     entry.pending = encoded;
     if (this.flushDue) return;
     this.flushDue = true;
-    // One message a turn and attempt: a handler that reports in a tight loop must not fill the port.
+    // One message a turn and attempt: a handler that reports in a tight loop must not flood the session.
     setImmediate(() => {
       this.flushDue = false;
       for (const running of this.running.values()) this.flushProgress(running);

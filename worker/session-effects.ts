@@ -1,6 +1,6 @@
 import type { Assignment } from '../proto/gen/remuda/v1/worker_service_pb.js';
 import type { AbortCause } from './task-handler.js';
-import type { AttemptKey, SessionEvent, SessionExit } from './thread-messages.js';
+import type { AttemptKey, SessionEvent, SessionExit } from './session-messages.js';
 
 /** What the session machine wants done. The host does it, in order, after each input. */
 export type SessionEffect =

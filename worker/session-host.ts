@@ -2,14 +2,19 @@ import { payloadContent } from '../proto/payload.js';
 import type { OpenStream, WorkerStream } from './grpc-stream.js';
 import type { SessionEffect } from './session-effects.js';
 import type { SessionMachine, WorkerLoad } from './session-machine.js';
-import type { FromMain, FromThread, RunMessage, SessionEvent, SessionExit } from './thread-messages.js';
+import type { FromHandlers, FromSession, RunMessage, SessionEvent, SessionExit } from './session-messages.js';
 
 /** What a host needs. */
 export interface SessionHostOptions {
   readonly machine: SessionMachine;
   readonly open: OpenStream;
-  /** Sends to the handlers' side; `transfer` lists buffers that are moved. */
-  readonly post: (message: FromThread, transfer: ArrayBuffer[]) => void;
+  /** Sends to the handlers' side; `transfer` lists buffers that may be moved. Must not call back before it returns. */
+  readonly post: (message: FromSession, transfer: ArrayBuffer[]) => void;
+  /**
+   * The handlers run on this same loop, and may block it as soon as they are entered: the coordinator is told that they have
+   * started before they do. Otherwise a task that blocks worker after worker would never be charged with one.
+   */
+  readonly handlersBeside: boolean;
   readonly measure: () => WorkerLoad;
   readonly onEvent: (event: SessionEvent) => void;
   readonly onExit: (exit: SessionExit) => void;
@@ -42,7 +47,7 @@ export class SessionHost {
   }
 
   /** What the handlers' side says about its attempts. */
-  hear(message: Extract<FromMain, { t: 'started' | 'settled' | 'progress' }>): void {
+  hear(message: Extract<FromHandlers, { t: 'started' | 'settled' | 'progress' }>): void {
     const { machine, nowMs } = this.options;
     if (message.t === 'started') machine.started(nowMs(), message.key);
     else if (message.t === 'settled') machine.settled(nowMs(), message.key, message.settlement, message.runMs);
@@ -159,7 +164,8 @@ export class SessionHost {
     const transfer: ArrayBuffer[] = [];
     const messages = tasks.map(({ key, assignment }): RunMessage => {
       const content = payloadContent(assignment.payload);
-      // The bytes are a view of the whole frame: without a copy the port would clone all of it for each task.
+      // The bytes are a view of the whole frame: without a copy a thread would be sent all of it for each task, and a handler
+      // beside the session could write into its neighbour's.
       const data = new Uint8Array(content.data);
       transfer.push(data.buffer);
       return {
@@ -175,6 +181,8 @@ export class SessionHost {
         maxResultBytes,
       };
     });
-    this.options.post({ t: 'run', tasks: messages }, transfer);
+    const { machine, post, handlersBeside, nowMs } = this.options;
+    post({ t: 'run', tasks: messages }, transfer);
+    if (handlersBeside) for (const { key } of tasks) machine.started(nowMs(), key);
   }
 }

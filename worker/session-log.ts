@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { foreignServerText } from '../client/foreign-server.js';
-import type { SessionEvent } from './thread-messages.js';
+import type { SessionEvent } from './session-messages.js';
 
 /** While no coordinator answers, or none of its tasks can be taken, say so at most this often. */
 const QUIET_MS = 30_000;

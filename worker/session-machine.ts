@@ -1,6 +1,6 @@
 /**
  * The worker's side of the one stream, as a state machine without I/O, timers or clock: every input carries the time, and
- * what is to be done comes out as data. The session thread hosts it over a socket, the simulation over a made-up network.
+ * what is to be done comes out as data. A session (session.ts) hosts it over a socket, the simulation over a made-up network.
  *
  * ```
  *          start             stream opened             welcome
@@ -47,7 +47,7 @@ import { newHello } from './hello.js';
 import { EXIT_RECYCLE, EXIT_REFUSED, EXIT_SUPERSEDED, type SessionEffect } from './session-effects.js';
 import { SESSION_PERIODS, type SessionOptions, type SessionPeriods } from './session-options.js';
 import type { SessionState } from './session-state.js';
-import type { AttemptKey, LeaveCause, SessionEvent, SessionExit, Settlement } from './thread-messages.js';
+import type { AttemptKey, LeaveCause, SessionEvent, SessionExit, Settlement } from './session-messages.js';
 import { WorkerLink } from './worker-link.js';
 
 /** A worker's own measurements, for a heartbeat. */
@@ -96,7 +96,7 @@ export class SessionMachine {
   private ackedSentMs: number | undefined;
   private leaseLost = false;
   private heartbeatAtMs = Infinity;
-  /** Since when the main thread owes an answer. Undefined: it owes none, or the host does not watch it. */
+  /** Since when the handlers' loop owes an answer. Undefined: it owes none, or the host does not watch it. */
   private loopAskedMs: number | undefined;
   private stuckGraceMs = 10_000;
   private recycling = false;
@@ -225,7 +225,7 @@ export class SessionMachine {
     this.current.link.heartbeat(heartbeat);
   }
 
-  /** The main thread was asked for a sign of life. A host that never asks has no handlers that can block it. */
+  /** The handlers' loop was asked for a sign of life. A host that never asks has no handlers, or stands still with them. */
   loopAsked(nowMs: number): void {
     this.loopAskedMs ??= nowMs;
   }

@@ -1,4 +1,4 @@
-/** What the session needs to know of its worker. Plain data: it crosses to the session thread. */
+/** What the session needs to know of its worker. Plain data: it may cross to a thread. */
 export interface SessionOptions {
   /** Stable across restarts. */
   readonly workerId: string;
@@ -38,6 +38,15 @@ export interface OfferedType {
  * event, and the slot stays in use until the handler settles.
  */
 export type OnStuck = 'exit' | 'report';
+
+/**
+ * Where the session with the coordinator runs. `thread`: in a thread of its own, which handlers cannot block. `inline`: on the
+ * handlers' own loop, which saves two hops between threads a task, and stands still while a handler blocks that loop.
+ */
+export type SessionMode = 'thread' | 'inline';
+
+/** All of them, for option checks. */
+export const SESSION_MODES: readonly SessionMode[] = ['thread', 'inline'];
 
 /** The session machine's own periods, in milliseconds. Tests and the simulation shorten them. */
 export interface SessionPeriods {

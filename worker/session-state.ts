@@ -1,5 +1,5 @@
 import type { Hello } from '../proto/gen/remuda/v1/worker_service_pb.js';
-import type { SessionExit } from './thread-messages.js';
+import type { SessionExit } from './session-messages.js';
 import type { WorkerLink } from './worker-link.js';
 
 /** Where the stream stands. */

@@ -1,6 +1,6 @@
 /**
  * What a supervisor and the worker processes that it started say to each other: JSON lines over a socket that the child
- * inherits as a file descriptor. The child's session thread reads it, so it works while user code blocks the main thread;
+ * inherits as a file descriptor. The child's session reads it: in a thread of its own also while user code blocks the main thread;
  * and since only the supervisor's process has the other end, its death by any cause is an end of file here.
  */
 

@@ -10,7 +10,7 @@ export interface SupervisorListener {
   onGone(): void;
 }
 
-/** The child's end of the supervision socket. It belongs in the session thread, which nobody can block. */
+/** The child's end of the supervision socket. It is the session's, whose thread, if it has one, nobody can block. */
 export class SupervisorLink {
   private gone = false;
 

@@ -85,6 +85,35 @@ export interface TaskHandlerOptions<P = unknown> {
   readonly slots?: number;
 }
 
+/** A handler in a file: an unannotated payload is `unknown`, an annotated one is believed. */
+type FileHandler = {
+  // Written as a method, because those may ask for more than `unknown` of what they are given.
+  run(payload: unknown, ctx: TaskContext): unknown;
+}['run'];
+
+/** A handler in a file, with limits of its own; see {@link TaskHandlerOptions}. */
+type FileHandlerOptions = Omit<TaskHandlerOptions, 'run'> & { readonly run: FileHandler };
+
+/**
+ * What a handlers file exports by default: handlers by task type, and what runs once per process, before and after all of
+ * them.
+ *
+ * ```ts
+ * import type { Handlers } from 'remuda/worker';
+ *
+ * export default {
+ *   'image.resize': async ({ path, width }: { path: string; width: number }, ctx) => resize(path, width, ctx.signal),
+ *   'image.classify': { run: classify, timeout: 120_000, slots: 1 },
+ * } satisfies Handlers;
+ * ```
+ */
+export type Handlers = Readonly<Record<string, FileHandler | FileHandlerOptions>> & {
+  /** Runs before the worker says hello: opens what is slow to open. */
+  readonly setup?: () => unknown;
+  /** Runs after the drain: closes it again. */
+  readonly teardown?: () => unknown;
+};
+
 /** A handler as it was registered, validated. */
 export interface RegisteredHandler {
   readonly type: string;

@@ -10,7 +10,7 @@ import {
   MAX_WORKER_LABELS,
   WORKER_ID_PATTERN,
 } from '../proto/bounds.js';
-import type { OnStuck } from './session-options.js';
+import { SESSION_MODES, type OnStuck, type SessionMode } from './session-options.js';
 import { kindOf } from './task-handler.js';
 
 /** Options of createWorker(). */
@@ -30,13 +30,22 @@ export interface WorkerOptions {
   readonly prefetch?: number;
   /**
    * When a handler does not settle within 10 s of its abort: `report` an event and keep its slot in use, or `exit`, which
-   * ends the whole process by SIGKILL once what else runs is done. Default `report`.
+   * ends the whole process by SIGKILL once what else runs is done. With `session: 'inline'` that takes a loop that turns: a
+   * handler that blocks it is found out only when it lets go. Default `report`.
    */
   readonly onStuck?: OnStuck;
   /** Default: pino at level info, JSON to standard output. */
   readonly logger?: Logger;
-  /** Where the stream to the coordinator is kept. Only `thread`: a thread of its own, which handlers cannot block. */
-  readonly session?: 'thread';
+  /**
+   * Where the stream to the coordinator is kept. `thread`: in a thread of its own, which handlers cannot block. `inline`: on
+   * the loop that runs the handlers, which saves two hops between threads a task, and suits handlers that never block.
+   *
+   * While a handler blocks an inline session's loop, no heartbeat leaves, nothing is acknowledged, and no time-out, cancel or
+   * stop() is heard. For longer than the coordinator's lease (15 s unless it says otherwise) the worker is lost: its tasks
+   * are handed out elsewhere as well, and what it reports afterwards counts only if that has not happened yet. A handler that
+   * blocks for ever holds the process for ever, whatever `onStuck` says. Default `thread`.
+   */
+  readonly session?: SessionMode;
 }
 
 /** Options, validated, with defaults. */
@@ -49,6 +58,7 @@ export interface CompiledWorkerOptions {
   readonly labels: Readonly<Record<string, string>>;
   readonly prefetch: number;
   readonly onStuck: OnStuck;
+  readonly session: SessionMode;
   readonly logger: Logger;
 }
 
@@ -67,7 +77,7 @@ const DEFAULTS = {
  */
 export function compileWorkerOptions(options: WorkerOptions): CompiledWorkerOptions {
   const given: WorkerOptions = { ...DEFAULTS, ...dropUndefined(options) };
-  const { slots = 1, prefetch = 0, labels = {}, onStuck = 'report', session, logger } = given;
+  const { slots = 1, prefetch = 0, labels = {}, onStuck = 'report', session = 'thread', logger } = given;
   const faults = [
     typeof given.address === 'string'
       ? addressFault(given.address)
@@ -79,7 +89,7 @@ export function compileWorkerOptions(options: WorkerOptions): CompiledWorkerOpti
     onStuck === 'exit' || onStuck === 'report'
       ? undefined
       : `onStuck is ${show(onStuck)}; it must be 'exit' or 'report'`,
-    session === 'thread' ? undefined : `session is ${show(session)}; only 'thread' exists`,
+    SESSION_MODES.includes(session) ? undefined : `session is ${show(session)}; it must be 'thread' or 'inline'`,
   ].filter((fault) => fault !== undefined);
   if (faults.length > 0) throw new TypeError(`createWorker: ${faults.join('; ')}`);
   return {
@@ -88,6 +98,7 @@ export function compileWorkerOptions(options: WorkerOptions): CompiledWorkerOpti
     prefetch,
     labels: { ...labels },
     onStuck,
+    session,
     workerId: given.workerId ?? defaultWorkerId(),
     workerIdIsDefault: given.workerId === undefined,
     logger: logger ?? pino(),

@@ -8,10 +8,10 @@ export function addressOf(command: Command, env: NodeJS.ProcessEnv): string {
   return address ?? (env['REMUDA_ADDRESS'] || DEFAULT_ADDRESS);
 }
 
-/** What a person types to see a task, at the coordinator that --address named for this command. */
-export function getCommandLine(taskId: string, command: Command): string {
+/** What a person types next, such as `get ID`, at the coordinator that --address named for this command. */
+export function commandLine(next: string, command: Command): string {
   const { address } = command.optsWithGlobals<{ readonly address?: string }>();
-  return `remuda get ${taskId}${address === undefined ? '' : ` --address ${shellWord(address)}`}`;
+  return `remuda ${next}${address === undefined ? '' : ` --address ${shellWord(address)}`}`;
 }
 
 function shellWord(text: string): string {

@@ -128,6 +128,8 @@ export class DevFleet {
       `--processes=${processes}`,
       `--worker-id=${WORKER_ID}`,
       `--drain-timeout=${DEV_DRAIN_MS}ms`,
+      // Whoever tries handlers out will block a loop some day; REMUDA_SESSION is meant for other workers.
+      '--session=thread',
       ...(slots === undefined ? [] : [`--slots=${slots}`]),
       handlers,
     ];

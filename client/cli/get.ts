@@ -1,11 +1,11 @@
-import { toJsonString } from '@bufbuild/protobuf';
-import { InvalidArgumentError, type Command } from 'commander';
-import { UUID_PATTERN } from '../../proto/bounds.js';
+import type { Command } from 'commander';
 import { PayloadView } from '../../proto/gen/remuda/v1/payload_pb.js';
 import { GetTaskResponseSchema, TaskService } from '../../proto/gen/remuda/v1/task_service_pb.js';
+import { answerJson } from './answer-json.js';
 import type { CliContext } from './cli-context.js';
 import { addressOf, withChannel } from './connection.js';
 import { CliError, EXIT } from './exit-status.js';
+import { readTaskId } from './option-values.js';
 import { taskText } from './task-text.js';
 
 const EXAMPLES = `
@@ -28,17 +28,10 @@ export function addGetCommand(program: Command, context: CliContext): void {
         channel.call(TaskService.method.getTask, { taskId, payloadView }),
       );
       if (json !== undefined) {
-        context.terminal.out(`${toJsonString(GetTaskResponseSchema, response, { prettySpaces: 2 })}\n`);
+        context.terminal.out(answerJson(GetTaskResponseSchema, response));
         return;
       }
       if (response.task === undefined) throw new CliError(EXIT.refused, `the answer has no task ${taskId}`);
       context.terminal.out(taskText(response.task));
     });
-}
-
-function readTaskId(text: string): string {
-  if (UUID_PATTERN.test(text)) return text.toLowerCase();
-  throw new InvalidArgumentError(
-    'A task id is a UUID, as `remuda submit` prints it, for instance 01976f2e-5a10-7c3e-8b52-3f2a9d1c4e60.',
-  );
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The program `remuda`: arguments and variables in, exit status out. */
 import type { CliContext } from './cli-context.js';
+import { Faults } from './faults.js';
 import { runProgram } from './program.js';
 import { processTerminal } from './terminal.js';
 
@@ -19,6 +20,9 @@ const context: CliContext = {
     return process.stdin;
   },
   terminal: processTerminal(process),
+  clock: { wallMs: () => Date.now(), monoMs: () => performance.now() },
+  random: () => Math.random(),
+  faults: new Faults(),
   onInterrupt: (listener) => {
     process.on('SIGINT', listener);
     return () => process.off('SIGINT', listener);

@@ -1,8 +1,9 @@
 import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { CliError, EXIT, usageError } from './exit-status.js';
+import { PAYLOAD_NOT_JSON } from '../../proto/payload.js';
 import { MAX_PAYLOAD_BYTES } from '../rpc.js';
-import { findJsonFault } from './json-fault.js';
+import { jsonPayload, PayloadError, payloadTooLarge } from './json-payload.js';
 
 const QUOTING =
   'In a shell, put single quotes around JSON: remuda submit echo \'{"hello":"world"}\'. ' +
@@ -35,24 +36,16 @@ export async function readPayloadArgument(
  * @throws CliError with exit status 2
  */
 export function checkPayload(bytes: Uint8Array, source: string): Uint8Array {
-  if (bytes.byteLength > MAX_PAYLOAD_BYTES) throw tooLarge(source, `${bytes.byteLength}`);
-  let text: string;
   try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    return jsonPayload(bytes, source);
   } catch (error) {
-    throw new CliError(
-      EXIT.usage,
-      `${source} is not UTF-8 text, which JSON must be; save it as UTF-8, or submit the path of a file that the worker reads`,
-      { cause: error },
-    );
+    throw error instanceof PayloadError ? refused(error) : error;
   }
-  // Editors put a byte order mark in front, which is no JSON.
-  if (text.startsWith('\uFEFF')) return checkPayload(bytes.subarray(3), source);
-  if (text.trim() === '') throw usageError(`${source} is empty; write null for no payload. ${QUOTING}`);
-  const fault = findJsonFault(text);
-  if (fault === undefined) return bytes;
-  const { line, column, found } = fault;
-  throw usageError(`${source} is no JSON: ${found} at line ${line}, column ${column} cannot stand there.\n${QUOTING}`);
+}
+
+function refused(error: PayloadError): CliError {
+  const hint = error.reason === PAYLOAD_NOT_JSON ? `\n${QUOTING}` : '';
+  return new CliError(EXIT.usage, `${error.message}${hint}`, { cause: error });
 }
 
 async function readBounded(stream: Readable, source: string): Promise<Uint8Array> {
@@ -61,7 +54,7 @@ async function readBounded(stream: Readable, source: string): Promise<Uint8Array
   try {
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       size += chunk.byteLength;
-      if (size > MAX_PAYLOAD_BYTES) throw tooLarge(source, `more than ${MAX_PAYLOAD_BYTES}`);
+      if (size > MAX_PAYLOAD_BYTES) throw refused(payloadTooLarge(source, `more than ${MAX_PAYLOAD_BYTES}`));
       chunks.push(chunk);
     }
   } catch (error) {
@@ -71,11 +64,4 @@ async function readBounded(stream: Readable, source: string): Promise<Uint8Array
     throw new CliError(EXIT.usage, message, { cause: error });
   }
   return Buffer.concat(chunks);
-}
-
-function tooLarge(source: string, bytes: string): CliError {
-  return usageError(
-    `${source} has ${bytes} bytes; a payload's bound is ${MAX_PAYLOAD_BYTES}. Put the data where the worker can read it, and ` +
-      'submit its path',
-  );
 }

@@ -1,13 +1,14 @@
-import { toJsonString } from '@bufbuild/protobuf';
 import type { Command } from 'commander';
 import {
   FleetService,
   GetFleetStatsResponseSchema,
   type GetFleetStatsResponse,
 } from '../../proto/gen/remuda/v1/fleet_service_pb.js';
+import { answerJson } from './answer-json.js';
 import type { CliContext } from './cli-context.js';
 import { addressOf, withChannel } from './connection.js';
-import { renderFields, renderTable } from './table.js';
+import { drainsText } from './drains-text.js';
+import { lookOf, renderFields, renderTable, type TableLook } from './table.js';
 import { time } from './task-text.js';
 import { printable } from './terminal.js';
 
@@ -28,55 +29,69 @@ export function addStatsCommand(program: Command, context: CliContext): void {
       const response = await withChannel(addressOf(command, context.env), (channel) =>
         channel.call(FleetService.method.getFleetStats, {}),
       );
-      const { terminal } = context;
+      const { terminal, clock } = context;
       terminal.out(
         json === undefined
-          ? statsText(response, terminal.isInteractive)
-          : `${toJsonString(GetFleetStatsResponseSchema, response, { prettySpaces: 2 })}\n`,
+          ? statsText(response, lookOf(terminal), clock.wallMs())
+          : answerJson(GetFleetStatsResponseSchema, response),
       );
     });
 }
 
-/** The counts for a person to read. */
-export function statsText(
-  { version, startTime, tasks, workers, totals, types }: GetFleetStatsResponse,
-  borders: boolean,
-): string {
+/** The counts for a person to read. `nowMs`: for how long drains have been held, in milliseconds since 1970. */
+export function statsText(stats: GetFleetStatsResponse, look: TableLook, nowMs: number): string {
+  const { types, drains } = stats;
+  const parts = [renderFields(countFields(stats))];
+  if (types.length > 0) {
+    const rows = types.map(({ type, tasks: counts, readyWorkerCount }) => [
+      printable(type),
+      ...[counts?.queuedCount, counts?.scheduledCount, counts?.runningCount, readyWorkerCount].map((count) =>
+        String(count ?? 0),
+      ),
+    ]);
+    const head = ['TYPE', 'QUEUED', 'SCHEDULED', 'RUNNING', 'WORKERS'];
+    parts.push(renderTable(head, rows, { ...look, right: head.slice(1), cut: ['TYPE'] }));
+  }
+  if (drains.length > 0) parts.push(drainsText(drains, look, nowMs));
+  return parts.join('\n');
+}
+
+function countFields({ version, startTime, tasks, workers, totals, store }: GetFleetStatsResponse): [string, string][] {
   const fields: [string, string][] = [
     ['coordinator', `${printable(version)}, started ${time(startTime)}`],
     [
       'tasks now',
       `${tasks?.queuedCount ?? 0} queued, ${tasks?.scheduledCount ?? 0} scheduled, ${tasks?.runningCount ?? 0} running`,
     ],
-    [
-      'workers now',
-      `${workers?.readyCount ?? 0} ready, ${workers?.suspectCount ?? 0} suspect, ${workers?.drainingCount ?? 0} draining, ` +
-        `${workers?.disconnectedCount ?? 0} disconnected`,
-    ],
+    ['workers now', `${workers?.readyCount ?? 0} ready, ${workers?.suspectCount ?? 0} suspect`],
+    ['', `${workers?.drainingCount ?? 0} draining, ${workers?.disconnectedCount ?? 0} disconnected`],
     ['slots', `${workers?.slotUsedCount ?? 0} of ${workers?.slotCount ?? 0} in use`],
   ];
-  if (totals !== undefined) {
+  if (store !== undefined) {
+    const { endedCount, deadLetterCount, usedBytes, limitBytes } = store;
     fields.push(
-      [
-        'since start',
-        `${totals.submittedCount} submitted, ${totals.assignedCount} handed out, ${totals.succeededCount} succeeded, ` +
-          `${totals.deadLetteredCount} dead letters, ${totals.cancelledCount} cancelled, ${totals.expiredCount} expired`,
-      ],
-      [
-        'attempts',
-        `${totals.failureCount} failures, ${totals.crashCount} crashes, ${totals.releaseCount} given back; ` +
-          `${totals.workerLostCount} workers lost, ${totals.reportRefusedCount} late reports refused`,
-      ],
-      ['reuse rate', totals.reuseRate.toFixed(3)],
+      ['kept', `${endedCount} ended, of these ${deadLetterCount} dead letters`],
+      ['store', `${bytesText(usedBytes)}${limitBytes > 0n ? ` of ${bytesText(limitBytes)}` : ''}`],
     );
   }
-  if (types.length === 0) return renderFields(fields);
-  const rows = types.map(({ type, tasks: counts, readyWorkerCount }) => [
-    printable(type),
-    ...[counts?.queuedCount, counts?.scheduledCount, counts?.runningCount, readyWorkerCount].map((count) =>
-      String(count ?? 0),
-    ),
-  ]);
-  const head = ['TYPE', 'QUEUED', 'SCHEDULED', 'RUNNING', 'WORKERS'];
-  return `${renderFields(fields)}\n${renderTable(head, rows, { borders, right: head.slice(1) })}`;
+  if (totals === undefined) return fields;
+  const { submittedCount, assignedCount, succeededCount, deadLetteredCount, cancelledCount, expiredCount } = totals;
+  const { failureCount, crashCount, releaseCount, workerLostCount, reportRefusedCount, reuseRate } = totals;
+  return [
+    ...fields,
+    ['since start', `${submittedCount} submitted, ${assignedCount} handed out, ${succeededCount} succeeded`],
+    ['', `${deadLetteredCount} dead letters, ${cancelledCount} cancelled, ${expiredCount} expired`],
+    ['attempts', `${failureCount} failures, ${crashCount} crashes, ${releaseCount} given back`],
+    ['', `${workerLostCount} workers lost, ${reportRefusedCount} late reports refused`],
+    ['reuse rate', reuseRate.toFixed(3)],
+  ];
+}
+
+const BYTE_UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
+
+function bytesText(bytes: bigint): string {
+  let amount = Number(bytes);
+  let unit = 0;
+  for (; amount >= 1_024 && unit < BYTE_UNITS.length - 1; unit += 1) amount /= 1_024;
+  return `${unit === 0 ? amount : amount.toFixed(1)} ${BYTE_UNITS[unit]}`;
 }

@@ -1,4 +1,4 @@
-import { timestampDate, type Timestamp } from '@bufbuild/protobuf/wkt';
+import { timestampDate, timestampMs, type Timestamp } from '@bufbuild/protobuf/wkt';
 import ms from 'ms';
 import {
   AttemptCharge,
@@ -11,7 +11,7 @@ import type { Failure, Payload } from '../../proto/gen/remuda/v1/payload_pb.js';
 import { isJson, payloadContent } from '../../proto/payload.js';
 import { enumName } from './enum-name.js';
 import { renderFields } from './table.js';
-import { printable } from './terminal.js';
+import { printable, type Style } from './terminal.js';
 
 /** A payload or result as bytes to print: JSON text and other text end with a line feed, other bytes are as they are. */
 export function payloadBytes(payload: Payload | undefined): Uint8Array {
@@ -77,9 +77,21 @@ function attemptText({ attempt, workerId, outcome, charge, failure, runMs, assig
   const how = outcome === AttemptOutcome.UNSPECIFIED ? 'running' : enumName(AttemptOutcome, outcome);
   const after =
     runMs > 0 ? ` after ${ms(runMs)}` : outcome === AttemptOutcome.UNSPECIFIED ? ` since ${time(assignTime)}` : '';
-  const charged = charge === AttemptCharge.UNSPECIFIED ? '' : ` (${CHARGED[charge] ?? 'charged'})`;
-  const why = failure === undefined ? '' : `: ${failureText(failure)}`;
-  return `${attempt}  ${how} on ${printable(workerId)}${after}${charged}${why}`;
+  return `${attempt}  ${how} on ${printable(workerId)}${after}${chargeText(charge)}${whyText(failure)}`;
+}
+
+/** The end of an attempt, without its outcome: who, after how long, charged as what, and why. */
+export function attemptEndText({ attempt, workerId, charge, failure, runMs }: Attempt): string {
+  const after = runMs > 0 ? ` after ${ms(runMs)}` : '';
+  return `attempt ${attempt} on ${printable(workerId)}${after}${chargeText(charge)}${whyText(failure)}`;
+}
+
+function chargeText(charge: AttemptCharge): string {
+  return charge === AttemptCharge.UNSPECIFIED ? '' : ` (${CHARGED[charge] ?? 'charged'})`;
+}
+
+function whyText(failure: Failure | undefined): string {
+  return failure === undefined ? '' : `: ${failureText(failure)}`;
 }
 
 const CHARGED: Readonly<Record<number, string>> = {
@@ -88,14 +100,16 @@ const CHARGED: Readonly<Record<number, string>> = {
   [AttemptCharge.FREE]: 'free',
 };
 
-function failureText({ reason, message, nonRetryable }: Failure): string {
+/** Reason and message of a failure, for a person. */
+export function failureText({ reason, message, nonRetryable }: Failure): string {
   const text = printable(message).trim();
   return `${printable(reason)}${text === '' ? '' : `: ${text}`}${nonRetryable ? ' (not retryable)' : ''}`;
 }
 
 const SHORT_CHARS_MAX = 1_000;
 
-function shortPayload(payload: Payload | undefined): string {
+/** A payload or result for a person: its text, cut after 1,000 characters; of other bytes what they are. */
+export function shortPayload(payload: Payload | undefined): string {
   const { contentType, data } = payloadContent(payload);
   if (!isJson(contentType) && !contentType.startsWith('text/')) return `${data.byteLength} bytes of ${contentType}`;
   // A cut within a character shows as a replacement character; --json has it all.
@@ -108,3 +122,21 @@ function shortPayload(payload: Payload | undefined): string {
 export function time(timestamp: Timestamp | undefined): string {
   return timestamp === undefined ? '-' : timestampDate(timestamp).toISOString();
 }
+
+/** How long ago, by two clocks that may differ: never negative. `-` if there is no such moment. */
+export function age(since: Timestamp | undefined, nowMs: number): string {
+  return since === undefined ? '-' : ms(Math.max(0, nowMs - timestampMs(since)));
+}
+
+/** How a task's state stands out. */
+export function styleOfState(state: string): Style | undefined {
+  return STATE_STYLES[state];
+}
+
+const STATE_STYLES: Readonly<Record<string, Style>> = {
+  RUNNING: 'cyan',
+  SUCCEEDED: 'green',
+  CANCELLED: 'yellow',
+  EXPIRED: 'yellow',
+  DEAD_LETTERED: 'red',
+};

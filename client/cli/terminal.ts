@@ -1,6 +1,8 @@
+import { once } from 'node:events';
 import { styleText } from 'node:util';
 
-type Style = 'bold' | 'dim' | 'red' | 'yellow' | 'green' | 'cyan';
+/** How a text can stand out. */
+export type Style = 'bold' | 'dim' | 'red' | 'yellow' | 'green' | 'cyan';
 
 /** Where a command writes: results to stdout, everything about them to stderr. */
 export interface Terminal {
@@ -8,10 +10,18 @@ export interface Terminal {
   readonly isInteractive: boolean;
   /** How wide stdout is, in columns; undefined if it is no terminal. */
   readonly columns: number | undefined;
+  /** True if a person looks at stderr. */
+  readonly isNoteInteractive: boolean;
+  /** How wide stderr is, in columns; undefined if it is no terminal. */
+  readonly noteColumns: number | undefined;
   /** Writes to stdout. */
   out(text: string | Uint8Array): void;
+  /** Fulfilled once what was written to stdout has gone so far that more may come. Whoever writes without end waits for it. */
+  outDrained(): Promise<void>;
   /** Writes a line to stderr. */
   note(text: string): void;
+  /** Writes to stderr as it is, without a line feed. */
+  noteRaw(text: string): void;
   /** Text for stdout, coloured if stdout is a terminal. */
   outStyle(style: Style, text: string): string;
   /** Text for stderr, coloured if stderr is a terminal. */
@@ -25,8 +35,19 @@ export function processTerminal({ stdout, stderr, env }: NodeJS.Process): Termin
     stream.isTTY && !plain ? styleText(style, text) : text;
   return {
     isInteractive: stdout.isTTY,
-    columns: stdout.isTTY ? stdout.columns : undefined,
+    // Getters: a window changes its size while something runs in it.
+    get columns() {
+      return stdout.isTTY ? stdout.columns : undefined;
+    },
+    isNoteInteractive: stderr.isTTY && env['TERM'] !== 'dumb',
+    get noteColumns() {
+      return stderr.isTTY ? stderr.columns : undefined;
+    },
     out: (text) => void stdout.write(text),
+    outDrained: async () => {
+      if (stdout.writableNeedDrain) await once(stdout, 'drain');
+    },
+    noteRaw: (text) => void stderr.write(text),
     note: (text) => void stderr.write(`${text}\n`),
     outStyle: styler(stdout),
     noteStyle: styler(stderr),

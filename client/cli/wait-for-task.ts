@@ -1,19 +1,23 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { MessageInitShape } from '@bufbuild/protobuf';
 import { status as Code } from '@grpc/grpc-js';
 import { FleetError } from '../../proto/fleet-error.js';
 import { PayloadView } from '../../proto/gen/remuda/v1/payload_pb.js';
 import { TaskState, type Task } from '../../proto/gen/remuda/v1/task_pb.js';
-import { OnAbandon, TaskService, type SubmitTaskRequestSchema } from '../../proto/gen/remuda/v1/task_service_pb.js';
+import {
+  OnAbandon,
+  RunTaskResponseSchema,
+  TaskService,
+  type RunTaskResponse,
+} from '../../proto/gen/remuda/v1/task_service_pb.js';
 import { NOT_SENT, type RpcChannel } from '../rpc.js';
+import { Absence } from './absence.js';
 import type { CliContext } from './cli-context.js';
 import { enumName } from './enum-name.js';
 import { EXIT } from './exit-status.js';
+import { answerJson } from './answer-json.js';
+import type { TaskRequest } from './task-request.js';
 import { exactTime, failedTaskText, hasEnded, payloadBytes } from './task-text.js';
 import { printable } from './terminal.js';
-
-/** What goes to the coordinator, with an id of its own, so that it can be sent again. */
-export type TaskRequest = MessageInitShape<typeof SubmitTaskRequestSchema> & { readonly taskId: string };
 
 /** What to wait for, and for how long. */
 export interface WaitRequest {
@@ -23,15 +27,13 @@ export interface WaitRequest {
   readonly waitTimeoutMs: number | undefined;
   /** The command that shows the task later. */
   readonly getLine: string;
+  /** Print the whole answer as JSON in place of the result, whatever the task's state. */
+  readonly json: boolean;
   readonly context: CliContext;
 }
 
 /** A task that takes longer than this may be waiting for a worker that does not exist: time to look. */
 const LOOK_MS = 1_000;
-/** How long a coordinator that answered before may be away before waiting ends. A restart takes less. */
-const AWAY_MS = 30_000;
-const RETRY_INITIAL_MS = 200;
-const RETRY_MAX_MS = 2_000;
 
 /** What is known of the task at the coordinator. `sent`: it may be there, or not. */
 type Reached = 'nothing' | 'sent' | 'accepted';
@@ -43,16 +45,17 @@ type Reached = 'nothing' | 'sent' | 'accepted';
  * @throws FleetError as RunTask, or if the coordinator is away for 30 s
  */
 export async function waitForTask(request: WaitRequest): Promise<number> {
-  const { waitTimeoutMs, context } = request;
+  const { waitTimeoutMs, json, context } = request;
   const { terminal } = context;
   const stop = new AbortController();
   const timer = waitTimeoutMs === undefined ? undefined : setTimeout(() => stop.abort('timed out'), waitTimeoutMs);
   const offInterrupt = context.onInterrupt(() => stop.abort('interrupted'));
   let accepted = false;
   try {
-    const ended = await runUntilEnd(request, stop.signal, () => (accepted = true));
+    const { answer, ended } = await runUntilEnd(request, stop.signal, () => (accepted = true));
+    if (json) terminal.out(answerJson(RunTaskResponseSchema, answer));
     if (ended.state === TaskState.SUCCEEDED) {
-      terminal.out(payloadBytes(ended.result));
+      if (!json) terminal.out(payloadBytes(ended.result));
       return EXIT.done;
     }
     terminal.note(terminal.noteStyle('red', failedTaskText(ended)));
@@ -102,40 +105,36 @@ function notAccepted({ channel, task, getLine }: WaitRequest, reached: Reached, 
   );
 }
 
-/** The ended task. A coordinator that goes away in mid-wait is asked again: the id makes the repeat the same task. */
-async function runUntilEnd(request: WaitRequest, signal: AbortSignal, onAccepted: () => void): Promise<Task> {
-  const { channel, task, context } = request;
-  let accepted = false;
-  let awaySinceMs: number | undefined;
-  let backoffMs = RETRY_INITIAL_MS;
+/** What RunTask answered, and the ended task in it. A coordinator that goes away in mid-wait is asked again: the id makes the repeat the same task. */
+async function runUntilEnd(
+  request: WaitRequest,
+  signal: AbortSignal,
+  onAccepted: () => void,
+): Promise<{ readonly answer: RunTaskResponse; readonly ended: Task }> {
+  const { channel, task, json, context } = request;
+  const payloadView = json ? PayloadView.VALUE : PayloadView.DATA;
+  const absence = new Absence(context.clock, () =>
+    context.terminal.note(`the coordinator went away; waiting for it to come back (task ${task.taskId} is kept)`),
+  );
   for (;;) {
     const done = new AbortController();
     const onMetadata = () => {
-      if (!accepted) void lookAfterAWhile(request, AbortSignal.any([signal, done.signal]));
-      accepted = true;
+      if (!absence.hasAnswered) void lookAfterAWhile(request, AbortSignal.any([signal, done.signal]));
+      absence.answered();
       onAccepted();
-      awaySinceMs = undefined;
-      backoffMs = RETRY_INITIAL_MS;
     };
     try {
-      const { task: ended } = await channel.call(
+      const answer = await channel.call(
         TaskService.method.runTask,
-        { task, onAbandon: OnAbandon.KEEP, payloadView: PayloadView.DATA },
+        { task, onAbandon: OnAbandon.KEEP, payloadView },
         // No gRPC deadline: it would become the task's own.
         { timeoutMs: null, signal, onMetadata },
       );
+      const { task: ended } = answer;
       if (ended === undefined || !hasEnded(ended.state)) throw unfinished(request);
-      return ended;
+      return { answer, ended };
     } catch (error) {
-      const { code } = FleetError.from(error);
-      awaySinceMs ??= performance.now();
-      if (!accepted || signal.aborted || code !== Code.UNAVAILABLE) throw error;
-      if (performance.now() - awaySinceMs > AWAY_MS) throw error;
-      if (backoffMs === RETRY_INITIAL_MS) {
-        context.terminal.note(`the coordinator went away; waiting for it to come back (task ${task.taskId} is kept)`);
-      }
-      await delay(backoffMs, undefined, { signal });
-      backoffMs = Math.min(2 * backoffMs, RETRY_MAX_MS);
+      await absence.bear(error, signal);
     } finally {
       done.abort();
     }

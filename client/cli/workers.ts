@@ -1,5 +1,4 @@
-import { create, toJsonString } from '@bufbuild/protobuf';
-import { timestampMs, type Timestamp } from '@bufbuild/protobuf/wkt';
+import { create } from '@bufbuild/protobuf';
 import type { Command } from 'commander';
 import ms from 'ms';
 import {
@@ -10,15 +9,17 @@ import {
   type Worker,
 } from '../../proto/gen/remuda/v1/fleet_service_pb.js';
 import type { RpcChannel } from '../rpc.js';
+import { answerJson } from './answer-json.js';
 import type { CliContext } from './cli-context.js';
 import { addressOf, withChannel } from './connection.js';
 import { enumName } from './enum-name.js';
-import { renderTable } from './table.js';
-import { printable } from './terminal.js';
+import { readPages } from './pages.js';
+import { lookOf, renderTable, type TableLook } from './table.js';
+import { age } from './task-text.js';
+import { printable, type Style } from './terminal.js';
 
-const PAGE_SIZE = 1_000;
-/** 100,000 workers are more than a coordinator takes: a list that does not end is a bug, not a fleet. */
-const PAGES_MAX = 100;
+/** More than a coordinator takes. */
+const WORKERS_MAX = 100_000;
 
 const EXAMPLES = `
 Examples:
@@ -35,37 +36,30 @@ export function addWorkersCommand(program: Command, context: CliContext): void {
     .addHelpText('after', EXAMPLES)
     .action(async ({ json }: { readonly json?: true }, command: Command) => {
       const response = await withChannel(addressOf(command, context.env), listWorkers);
-      const { terminal } = context;
+      const { terminal, clock } = context;
       if (json !== undefined) {
-        terminal.out(`${toJsonString(ListWorkersResponseSchema, response, { prettySpaces: 2 })}\n`);
+        terminal.out(answerJson(ListWorkersResponseSchema, response));
         return;
       }
       if (response.workers.length === 0) {
         terminal.note('no workers; start one with: remuda-worker HANDLERS, or `remuda dev` for all in one');
       }
-      terminal.out(workersText(response.workers, { borders: terminal.isInteractive, nowMs: Date.now() }));
+      terminal.out(workersText(response.workers, lookOf(terminal), clock.wallMs()));
     });
 }
 
 /** All workers, page after page. */
 export async function listWorkers(channel: RpcChannel): Promise<ListWorkersResponse> {
-  const workers: Worker[] = [];
-  let pageToken = '';
-  for (let page = 0; page < PAGES_MAX; page += 1) {
-    const response = await channel.call(FleetService.method.listWorkers, { pageSize: PAGE_SIZE, pageToken });
-    workers.push(...response.workers);
-    pageToken = response.nextPageToken;
-    if (pageToken === '') break;
-  }
-  return create(ListWorkersResponseSchema, { workers, nextPageToken: pageToken });
+  const { items, nextPageToken } = await readPages<Worker>(async (pageSize, pageToken) => {
+    const answer = await channel.call(FleetService.method.listWorkers, { pageSize, pageToken });
+    return { items: answer.workers, nextPageToken: answer.nextPageToken };
+  }, WORKERS_MAX);
+  return create(ListWorkersResponseSchema, { workers: items, nextPageToken });
 }
 
-/** Workers as a table. */
-export function workersText(
-  workers: readonly Worker[],
-  { borders, nowMs }: { readonly borders: boolean; readonly nowMs: number },
-): string {
-  const head = ['WORKER', 'STATE', 'SLOTS', 'DONE', 'LAG', 'CONNECTED', 'HOST', 'PID', 'TYPES'];
+/** Workers as a table. `nowMs`: for how long they have been connected, in milliseconds since 1970. */
+export function workersText(workers: readonly Worker[], look: TableLook, nowMs: number): string {
+  const head = ['WORKER', 'STATE', 'SLOTS', 'DONE', 'LAG', 'UP', 'HOST', 'PID', 'TYPES'];
   const rows = workers.map((worker) => [
     printable(worker.workerId),
     enumName(WorkerState, worker.state),
@@ -77,8 +71,21 @@ export function workersText(
     String(worker.pid),
     typesText(worker),
   ]);
-  return renderTable(head, rows, { borders, right: ['SLOTS', 'DONE', 'LAG', 'CONNECTED', 'PID'] });
+  return renderTable(head, rows, {
+    ...look,
+    right: ['SLOTS', 'DONE', 'LAG', 'UP', 'PID'],
+    cut: ['TYPES', 'HOST', 'WORKER'],
+    drop: ['PID', 'HOST', 'TYPES'],
+    styleOf: (column, value) => (column === 'STATE' ? STATE_STYLES[value] : undefined),
+  });
 }
+
+const STATE_STYLES: Readonly<Record<string, Style>> = {
+  READY: 'green',
+  SUSPECT: 'red',
+  DRAINING: 'yellow',
+  DISCONNECTED: 'red',
+};
 
 const TYPES_SHOWN_MAX = 6;
 
@@ -86,9 +93,4 @@ function typesText({ taskTypes }: Worker): string {
   const shown = taskTypes.slice(0, TYPES_SHOWN_MAX).map(({ type }) => printable(type));
   const more = taskTypes.length - shown.length;
   return more > 0 ? `${shown.join(' ')} and ${more} more` : shown.join(' ');
-}
-
-/** How long ago, by two clocks that may differ: never negative. */
-function age(since: Timestamp | undefined, nowMs: number): string {
-  return since === undefined ? '-' : ms(Math.max(0, nowMs - timestampMs(since)));
 }

@@ -4,7 +4,7 @@ import { AttemptOutcome } from '../../proto/gen/remuda/v1/task_pb.js';
 import type { Assignment, ConnectRequest, ConnectResponse } from '../../proto/gen/remuda/v1/worker_service_pb.js';
 import { attemptKey } from '../../worker/attempt-book.js';
 import type { AbortCause } from '../../worker/task-handler.js';
-import type { Settlement } from '../../worker/thread-messages.js';
+import type { Settlement } from '../../worker/session-messages.js';
 import type { SimClock } from './clock.js';
 import type { SeatPlan, TaskPlan } from './plan.js';
 import type { Trace } from './trace.js';

@@ -1,7 +1,7 @@
 import type { Assignment } from '../../proto/gen/remuda/v1/worker_service_pb.js';
 import { attemptKey } from '../../worker/attempt-book.js';
 import type { AbortCause } from '../../worker/task-handler.js';
-import type { Settlement } from '../../worker/thread-messages.js';
+import type { Settlement } from '../../worker/session-messages.js';
 import { failureInfo } from '../../worker/thrown.js';
 import type { SimProcess } from './clock.js';
 import type { Model } from './model.js';

@@ -2,7 +2,7 @@ import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { ConnectRequestSchema, ConnectResponseSchema } from '../../proto/gen/remuda/v1/worker_service_pb.js';
 import type { SessionEffect } from '../../worker/session-effects.js';
 import { SessionMachine } from '../../worker/session-machine.js';
-import type { SessionEvent } from '../../worker/thread-messages.js';
+import type { SessionEvent } from '../../worker/session-messages.js';
 import { SimProcess, type SimClock } from './clock.js';
 import type { Model } from './model.js';
 import type { SimNetwork, SimStream } from './network.js';

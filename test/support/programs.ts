@@ -5,8 +5,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-/** The repository's top folder. */
-export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+/** The repository's top folder, also for what runs from `dist`. */
+export const ROOT = fileURLToPath(new URL('../../', import.meta.url)).replace(/dist[\\/]$/, '');
 
 const PROGRAMS = {
   coordinator: 'dist/coordinator/main.js',
@@ -131,6 +131,8 @@ export interface StartOptions {
   readonly cwd?: string;
   readonly stdin?: 'ignore' | 'pipe';
   readonly detached?: boolean;
+  /** Options of Node itself. */
+  readonly nodeArgs?: readonly string[];
 }
 
 /** Starts one of the package's programs as it is built. */
@@ -146,7 +148,7 @@ export function startProgram(
 
 /** Starts any Node program. */
 export function startNode(name: string, args: readonly string[], options: StartOptions = {}): Program {
-  const child = spawn(process.execPath, args, {
+  const child = spawn(process.execPath, [...(options.nodeArgs ?? []), ...args], {
     cwd: options.cwd ?? ROOT,
     env: { ...process.env, ...options.env },
     stdio: [options.stdin ?? 'ignore', 'pipe', 'pipe'],

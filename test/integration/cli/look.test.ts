@@ -48,7 +48,7 @@ describe('remuda get', { timeout: 60_000 }, () => {
     });
     const malformed = await remuda(coordinator.address, ['get', 'x']);
     expect(malformed).toMatchObject({ code: 2, stdout: '' });
-    expect(malformed.stderr).toContain("'x' is invalid for argument 'ID'. A task id is a UUID");
+    expect(malformed.stderr).toContain('ID is "x". A task id is a whole UUID');
   });
 });
 

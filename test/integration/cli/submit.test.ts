@@ -9,7 +9,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { FleetError } from '../../../proto/fleet-error.js';
 import { AttemptCharge, AttemptOutcome, TaskState } from '../../../proto/gen/remuda/v1/task_pb.js';
 import { OnAbandon } from '../../../proto/gen/remuda/v1/task_service_pb.js';
-import { CannedCoordinator, jsonPayload, remuda, sentText, startRemuda, type Outcome } from './support.js';
+import { CannedCoordinator, jsonPayload, printed, remuda, sentText, startRemuda, type Outcome } from './support.js';
 
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const TASK_ID = '01976f2e-5a10-7c3e-8b52-3f2a9d1c4e60';
@@ -136,7 +136,7 @@ describe('remuda submit', { timeout: 60_000 }, () => {
   it('should say while it waits why nothing happens; Ctrl-C leaves with 130 and the id', async () => {
     const coordinator = await endless();
     const program = startRemuda(coordinator.address, ['submit', 'echo', '--wait', '--task-id', TASK_ID]);
-    await once(program.child.stderr, 'waiting: no worker for it');
+    await printed(program.child.stderr, 'waiting: no worker for it');
     program.kill('SIGINT');
     expect(await program.exit()).toEqual({ code: 130, signal: null });
     expect(program.stdout).toBe('');
@@ -192,9 +192,9 @@ describe('remuda submit', { timeout: 60_000 }, () => {
   it('should ask again with the same id when the coordinator goes away and comes back', async () => {
     const first = await endless();
     const program = startRemuda(first.address, ['submit', 'echo', '7', '--wait', '--task-id', TASK_ID]);
-    await once(program.child.stderr, 'waiting: no worker for it');
+    await printed(program.child.stderr, 'waiting: no worker for it');
     first.server.forceShutdown();
-    await once(program.child.stderr, 'the coordinator went away');
+    await printed(program.child.stderr, 'the coordinator went away');
     const second = await CannedCoordinator.start(
       { run: () => ({ task: { state: TaskState.SUCCEEDED, result: jsonPayload('7') } }) },
       first.address,
@@ -269,7 +269,7 @@ describe('remuda submit', { timeout: 60_000 }, () => {
   it.each([
     ['malformed JSON', ['echo', '{path: 1}'], ['"p" at line 1, column 2', `'{"hello":"world"}'`]],
     ['a bad type', ['-echo'], ["unknown option '-echo'"]],
-    ['an empty type', [''], ['the task type is ""', 'file.checksum']],
+    ['an empty type', [''], ['TYPE is "". A task type is', 'file.checksum']],
     ['a priority out of range', ['echo', '--priority', '101'], ['--priority', '0 to 100']],
     ['a time without a unit', ['echo', '--timeout', '30'], ['--timeout', '500ms, 30s or 5m']],
     ['a label without a value', ['echo', '--label', 'disk'], ['--label', 'KEY=VALUE']],
@@ -283,6 +283,22 @@ describe('remuda submit', { timeout: 60_000 }, () => {
     const { code, stdout, stderr } = await remuda(coordinator.address, ['submit', ...args]);
     expect({ code, stdout, submitted: coordinator.submitted }).toEqual({ code: 2, stdout: '', submitted: [] });
     for (const text of said) expect(stderr).toContain(text);
+  });
+
+  it('should tell everything that is out of range in one message', async () => {
+    const wrong = ['--priority', '101', '--timeout', '30', '--label', 'x', '--run-at', '2030-02-31T00:00:00Z'];
+    const also = ['--wait-timeout', '9x', '--address', 'nowhere', '--task-id', '1'];
+    const { code, stdout, stderr } = await remuda(undefined, ['submit', '!', ...wrong, ...also]);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    const [head, ...faults] = stderr.split('\n');
+    expect(head).toBe('remuda: the command line has 8 faults:');
+    expect(faults.map((line) => line.trim().split(/ is |: /)[0]).sort()).toEqual(
+      ['--address', '--label', '--priority', '--run-at', '--task-id', '--timeout', '--wait-timeout', 'TYPE'].sort(),
+    );
+    // What commander itself refuses comes with the rest, too.
+    const unknown = await remuda(undefined, ['submit', 'x', '--priority', '101', '--nope']);
+    expect(unknown.stderr).toContain("unknown option '--nope'");
+    expect(unknown.stderr).toContain('--priority is "101"');
   });
 
   it('should exit 2 for a payload over 1 MiB, before sending it', async () => {
@@ -299,20 +315,6 @@ function expectForeign({ code, stdout, stderr }: Outcome, address: string): void
   expect(stderr).toContain(
     "--address is the coordinator's gRPC address (default 127.0.0.1:7070), not its HTTP one (7071) [NOT_A_COORDINATOR]",
   );
-}
-
-/** Waits until a stream has printed a text. */
-async function once(stream: NodeJS.ReadableStream | null, text: string): Promise<void> {
-  let seen = '';
-  await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`no "${text}" in: ${seen}`)), 20_000);
-    stream?.on('data', (chunk: Buffer) => {
-      seen += chunk.toString();
-      if (!seen.includes(text)) return;
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }
 
 /** Somebody who listens and never says anything. `connected`: somebody has come. */

@@ -1,29 +1,54 @@
-import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { Metadata, Server, ServerCredentials, type ServerUnaryCall } from '@grpc/grpc-js';
+import { create, type DescMessage, type MessageInitShape } from '@bufbuild/protobuf';
+import { Metadata, Server, ServerCredentials, type ServerDuplexStream, type ServerWritableStream } from '@grpc/grpc-js';
 import { afterEach } from 'vitest';
 import { FleetError } from '../../../proto/fleet-error.js';
 import {
+  DrainWorkersResponseSchema,
   FleetService,
   GetFleetStatsResponseSchema,
   GetWorkerResponseSchema,
+  ListQueuesResponseSchema,
   ListWorkersResponseSchema,
+  ResumeWorkersResponseSchema,
+  type DrainWorkersRequest,
+  type ListQueuesRequest,
   type ListWorkersRequest,
+  type ResumeWorkersRequest,
 } from '../../../proto/gen/remuda/v1/fleet_service_pb.js';
 import {
+  CancelTaskResponseSchema,
+  DeleteTasksResponseSchema,
   GetTaskResponseSchema,
+  ListTasksResponseSchema,
+  RequeueTasksResponseSchema,
+  OnAbandon,
+  OpenTaskStreamResponseSchema,
+  RunTaskRequestSchema,
   RunTaskResponseSchema,
   SubmitTaskResponseSchema,
   SubmitTasksResponseSchema,
   TaskService,
+  WatchTaskResponseSchema,
+  type CancelTaskRequest,
   type GetTaskRequest,
+  type ListTasksRequest,
+  type OpenTaskStreamRequest,
+  type OpenTaskStreamResponse,
   type RunTaskRequest,
-  type RunTaskResponse,
   type SubmitTaskRequest,
+  type TaskChangeResultSchema,
+  type WatchTaskRequest,
+  type WatchTaskResponse,
 } from '../../../proto/gen/remuda/v1/task_service_pb.js';
+import { TaskState } from '../../../proto/gen/remuda/v1/task_pb.js';
 import { serviceDefinition, type GrpcHandlers } from '../../../proto/service-definition.js';
 import { endPrograms, startProgram, type StartOptions } from '../../support/programs.js';
 
-type RunCall = ServerUnaryCall<RunTaskRequest, RunTaskResponse>;
+type TaskStreamCall = ServerDuplexStream<OpenTaskStreamRequest, OpenTaskStreamResponse>;
+type WatchCall = ServerWritableStream<WatchTaskRequest, WatchTaskResponse>;
+type Init<M extends DescMessage> = MessageInitShape<M>;
+
+type RunAnswer = Init<typeof RunTaskResponseSchema>;
 
 /** Canned answers, of which each test sets what it needs. A thrown FleetError becomes the call's status. */
 export interface Answers {
@@ -31,8 +56,17 @@ export interface Answers {
   /** Whether RunTask sends its initial metadata, which says that the task is accepted. Default: yes. */
   accepts: boolean;
   /** Undefined: never. */
-  run: (request: RunTaskRequest, call: RunCall) => MessageInitShape<typeof RunTaskResponseSchema> | undefined;
+  run: (request: RunTaskRequest) => RunAnswer | Promise<RunAnswer> | undefined;
   get: (request: GetTaskRequest) => MessageInitShape<typeof GetTaskResponseSchema>;
+  list: (request: ListTasksRequest) => Init<typeof ListTasksResponseSchema>;
+  /** The answers, in order; then the stream ends, unless there are none. */
+  watch: (request: WatchTaskRequest, call: WatchCall) => Init<typeof WatchTaskResponseSchema>[];
+  cancel: (request: CancelTaskRequest) => Init<typeof CancelTaskResponseSchema>;
+  /** For each id of RequeueTasks and of DeleteTasks: refused, or not. */
+  change: (taskId: string) => FleetError | undefined;
+  drain: (request: DrainWorkersRequest) => Init<typeof DrainWorkersResponseSchema>;
+  resume: (request: ResumeWorkersRequest) => Init<typeof ResumeWorkersResponseSchema>;
+  queues: (request: ListQueuesRequest) => Init<typeof ListQueuesResponseSchema>;
   workers: (request: ListWorkersRequest) => MessageInitShape<typeof ListWorkersResponseSchema>;
   stats: () => MessageInitShape<typeof GetFleetStatsResponseSchema>;
 }
@@ -42,6 +76,10 @@ export class CannedCoordinator {
   readonly server = new Server();
   readonly submitted: SubmitTaskRequest[] = [];
   readonly run: RunTaskRequest[] = [];
+  /** Ids of each RequeueTasks. */
+  readonly requeued: string[][] = [];
+  /** Ids of each DeleteTasks. */
+  readonly deleted: string[][] = [];
   /** gRPC deadlines of the RunTask calls. */
   readonly deadlines: (Date | number)[] = [];
   address = '';
@@ -60,6 +98,26 @@ export class CannedCoordinator {
     return coordinator;
   }
 
+  /** A task of a stream is answered as if it had come by RunTask. */
+  async #runOnStream(task: SubmitTaskRequest | undefined, answers: Partial<Answers>, call: TaskStreamCall) {
+    const taskId = task?.taskId ?? '';
+    const request = create(RunTaskRequestSchema, { ...(task && { task }), onAbandon: OnAbandon.KEEP });
+    const frame = (init: Init<typeof OpenTaskStreamResponseSchema>) =>
+      void call.write(create(OpenTaskStreamResponseSchema, init));
+    this.run.push(request);
+    try {
+      const answered = answers.run?.(request);
+      frame({ submitAcks: [{ taskId, state: TaskState.QUEUED }] });
+      const ended = (await answered)?.task;
+      if (ended === undefined) return;
+      const { state = TaskState.UNSPECIFIED, result } = ended;
+      const end = state === TaskState.SUCCEEDED ? { ...(result && { result }) } : { task: ended };
+      frame({ results: [{ taskId, state, ...end }] });
+    } catch (error) {
+      frame({ submitAcks: [{ taskId, error: FleetError.from(error).toStatusMessage() }] });
+    }
+  }
+
   private taskService(answers: Partial<Answers>): Partial<GrpcHandlers<typeof TaskService>> {
     return {
       submitTask: (call, callback) => {
@@ -75,15 +133,49 @@ export class CannedCoordinator {
         const metadata = new Metadata();
         metadata.set('remuda-task-id', call.request.task?.taskId ?? '');
         if (answers.accepts !== false) call.sendMetadata(metadata);
-        answer(callback, () => {
-          const response = answers.run?.(call.request, call);
+        void answerLater(callback, async () => {
+          const response = await answers.run?.(call.request);
           return response === undefined ? undefined : create(RunTaskResponseSchema, response);
         });
       },
+      openTaskStream: (call) => {
+        call.on('data', ({ submits }: OpenTaskStreamRequest) => {
+          for (const { task } of submits) void this.#runOnStream(task, answers, call);
+        });
+        call.on('end', () => call.end());
+      },
       getTask: (call, callback) =>
         answer(callback, () => create(GetTaskResponseSchema, answers.get?.(call.request) ?? {})),
+      listTasks: (call, callback) =>
+        answer(callback, () => create(ListTasksResponseSchema, answers.list?.(call.request) ?? {})),
+      watchTask: (call) => {
+        try {
+          const given = answers.watch?.(call.request, call) ?? [];
+          for (const response of given) call.write(create(WatchTaskResponseSchema, response));
+          if (given.length > 0) call.end();
+        } catch (error) {
+          call.emit('error', FleetError.from(error).toStatus());
+        }
+      },
+      cancelTask: (call, callback) =>
+        answer(callback, () => create(CancelTaskResponseSchema, answers.cancel?.(call.request) ?? {})),
+      requeueTasks: ({ request: { taskIds } }, callback) => {
+        this.requeued.push(taskIds);
+        answer(callback, () => create(RequeueTasksResponseSchema, { results: changed(taskIds, answers) }));
+      },
+      deleteTasks: ({ request: { taskIds } }, callback) => {
+        this.deleted.push(taskIds);
+        answer(callback, () => create(DeleteTasksResponseSchema, { results: changed(taskIds, answers) }));
+      },
     };
   }
+}
+
+function changed(taskIds: readonly string[], { change }: Partial<Answers>): Init<typeof TaskChangeResultSchema>[] {
+  return taskIds.map((taskId) => {
+    const error = change?.(taskId)?.toStatusMessage();
+    return error === undefined ? { taskId } : { taskId, error };
+  });
 }
 
 function fleetService(answers: Partial<Answers>): Partial<GrpcHandlers<typeof FleetService>> {
@@ -91,6 +183,12 @@ function fleetService(answers: Partial<Answers>): Partial<GrpcHandlers<typeof Fl
     listWorkers: (call, callback) =>
       answer(callback, () => create(ListWorkersResponseSchema, answers.workers?.(call.request) ?? {})),
     getWorker: (_call, callback) => answer(callback, () => create(GetWorkerResponseSchema)),
+    listQueues: (call, callback) =>
+      answer(callback, () => create(ListQueuesResponseSchema, answers.queues?.(call.request) ?? {})),
+    drainWorkers: (call, callback) =>
+      answer(callback, () => create(DrainWorkersResponseSchema, answers.drain?.(call.request) ?? {})),
+    resumeWorkers: (call, callback) =>
+      answer(callback, () => create(ResumeWorkersResponseSchema, answers.resume?.(call.request) ?? {})),
     getFleetStats: (_call, callback) =>
       answer(callback, () => create(GetFleetStatsResponseSchema, answers.stats?.() ?? {})),
   };
@@ -101,6 +199,15 @@ type Callback<T> = (error: ReturnType<FleetError['toStatus']> | null, value?: T)
 function answer<T>(callback: Callback<T>, give: () => T | undefined): void {
   try {
     const value = give();
+    if (value !== undefined) callback(null, value);
+  } catch (error) {
+    callback(FleetError.from(error).toStatus());
+  }
+}
+
+async function answerLater<T>(callback: Callback<T>, give: () => Promise<T | undefined>): Promise<void> {
+  try {
+    const value = await give();
     if (value !== undefined) callback(null, value);
   } catch (error) {
     callback(FleetError.from(error).toStatus());
@@ -140,4 +247,18 @@ export function jsonPayload(text: string) {
 /** Content of a payload that was sent. */
 export function sentText(payload: { body: { case: string | undefined; value?: unknown } } | undefined): string {
   return new TextDecoder().decode(payload?.body.value as Uint8Array);
+}
+
+/** Waits until a stream has printed a text. */
+export async function printed(stream: NodeJS.ReadableStream | null, text: string): Promise<void> {
+  let seen = '';
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`no "${text}" in: ${seen}`)), 20_000);
+    stream?.on('data', (chunk: Buffer) => {
+      seen += chunk.toString();
+      if (!seen.includes(text)) return;
+      clearTimeout(timer);
+      resolve();
+    });
+  });
 }

@@ -5,6 +5,7 @@ import { status } from '@grpc/grpc-js';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { FleetError } from '../../../proto/fleet-error.js';
 import { AttemptOutcome } from '../../../proto/gen/remuda/v1/task_pb.js';
+import { SESSION_MODES } from '../../../worker/session-options.js';
 import { handlersFile, Program, ScriptedCoordinator } from './support.js';
 
 const HANDLERS = `
@@ -29,9 +30,11 @@ async function setup(...args: string[]) {
   return { coordinator, program };
 }
 
-describe('remuda-worker', { timeout: 60_000 }, () => {
+describe.each(SESSION_MODES)('remuda-worker --session %s', { timeout: 60_000 }, (mode) => {
+  const inMode = (...args: string[]) => setup('--session', mode, ...args);
+
   it('should set up, say hello, run a task and report it', async () => {
-    const { coordinator, program } = await setup('--worker-id', 'w-1', '--slots', '2', '--label', 'disk=ssd');
+    const { coordinator, program } = await inMode('--worker-id', 'w-1', '--slots', '2', '--label', 'disk=ssd');
     const session = await coordinator.session();
     expect(program.lines).toContain('setup ran');
     expect(session.hello).toMatchObject({
@@ -48,8 +51,16 @@ describe('remuda-worker', { timeout: 60_000 }, () => {
     expect(Buffer.from((report.result?.body.value as Uint8Array | undefined) ?? []).toString()).toBe('{"n":[1,"x"]}');
   });
 
+  it('should leave in good order when nobody reads its log any more', async () => {
+    const { coordinator, program } = await inMode();
+    await coordinator.session();
+    program.process.stdout?.destroy();
+    program.process.kill('SIGTERM');
+    expect(await program.ended()).toEqual({ code: 0, signal: null });
+  });
+
   it('should drain on SIGTERM: finish, abort at the deadline, tear down, exit 0', async () => {
-    const { coordinator, program } = await setup('--drain-timeout', '300ms');
+    const { coordinator, program } = await inMode('--drain-timeout', '300ms');
     const session = await coordinator.session();
     session.assign('t-1', 'wait');
     await session.started('t-1');
@@ -62,7 +73,7 @@ describe('remuda-worker', { timeout: 60_000 }, () => {
   });
 
   it('should end at once on a second signal', async () => {
-    const { coordinator, program } = await setup();
+    const { coordinator, program } = await inMode();
     const session = await coordinator.session();
     session.assign('t-1', 'wait');
     await session.started('t-1');
@@ -72,6 +83,52 @@ describe('remuda-worker', { timeout: 60_000 }, () => {
     expect(await program.ended()).toEqual({ code: 143, signal: null });
   });
 
+  it('should let others finish before a deaf handler costs the process', async () => {
+    const { coordinator, program } = await inMode('--slots', '2');
+    const session = await coordinator.session();
+    session.assign('t-1', 'deaf');
+    await session.started('t-1');
+    session.assign('t-2', 'wait', { timeoutMs: 2_000 });
+    await session.started('t-2');
+    session.cancel('t-1');
+    expect((await session.report('t-1')).outcome).toBe(AttemptOutcome.CANCELLED);
+    expect(program.exit).toBeUndefined();
+    expect((await session.report('t-2')).outcome).toBe(AttemptOutcome.TIMED_OUT);
+    expect((await program.ended()).signal).toBe('SIGKILL');
+  });
+
+  it('should exit 78 when superseded and 2 when refused', async () => {
+    const { coordinator, program } = await inMode();
+    const session = await coordinator.session();
+    session.end(new FleetError(status.ABORTED, 'SUPERSEDED', 'taken over'));
+    expect((await program.ended()).code).toBe(78);
+    coordinator.refusal = new FleetError(status.INVALID_ARGUMENT, 'INVALID_HELLO', 'bad label');
+    const other = new Program([handlersFile(HANDLERS), '--address', coordinator.address, '--session', mode]);
+    expect((await other.ended()).code).toBe(2);
+    expect(await other.log(/refuses this worker: bad label/)).toMatchObject({ reason: 'INVALID_HELLO' });
+  });
+
+  it('should exit 1 with a line in the log on an uncaught exception of user code', async () => {
+    const { coordinator, program } = await inMode();
+    const session = await coordinator.session();
+    session.assign('t-1', 'crash');
+    expect((await program.ended()).code).toBe(1);
+    expect(await program.log(/^uncaught exception in user code/)).toMatchObject({ err: { message: 'boom' } });
+  });
+
+  it('should keep dialling an address where nobody is, and say what to start', async () => {
+    const { coordinator, program } = await inMode();
+    await coordinator.session();
+    coordinator.server.forceShutdown();
+    const line = await program.log(/^no session with a coordinator at .*UNAVAILABLE/);
+    expect(line.msg).toContain(`remuda-coordinator --listen ${coordinator.address}`);
+    program.process.kill('SIGTERM');
+    expect((await program.ended()).code).toBe(0);
+  });
+});
+
+// What an inline session does instead is in inline-session.test.ts.
+describe('remuda-worker with its session in a thread', { timeout: 60_000 }, () => {
   it('should keep heartbeating and show the lag while a handler blocks its loop', async () => {
     const { coordinator, program } = await setup();
     const session = await coordinator.session();
@@ -98,20 +155,6 @@ describe('remuda-worker', { timeout: 60_000 }, () => {
     expect(await program.log(/^stuck: /)).toMatchObject({ task_id: 't-2' });
   });
 
-  it('should let others finish before a deaf handler costs the process', async () => {
-    const { coordinator, program } = await setup('--slots', '2');
-    const session = await coordinator.session();
-    session.assign('t-1', 'deaf');
-    await session.started('t-1');
-    session.assign('t-2', 'wait', { timeoutMs: 2_000 });
-    await session.started('t-2');
-    session.cancel('t-1');
-    expect((await session.report('t-1')).outcome).toBe(AttemptOutcome.CANCELLED);
-    expect(program.exit).toBeUndefined();
-    expect((await session.report('t-2')).outcome).toBe(AttemptOutcome.TIMED_OUT);
-    expect((await program.ended()).signal).toBe('SIGKILL');
-  });
-
   it('should come back to its running task when the stream is cut', async () => {
     const { coordinator } = await setup();
     const first = await coordinator.session();
@@ -123,18 +166,9 @@ describe('remuda-worker', { timeout: 60_000 }, () => {
     expect(second.hello.running).toMatchObject([{ attempt: { taskId: 't-1' }, started: true }]);
     expect((await second.report('t-1')).outcome).toBe(AttemptOutcome.SUCCEEDED);
   });
+});
 
-  it('should exit 78 when superseded and 2 when refused', async () => {
-    const { coordinator, program } = await setup();
-    const session = await coordinator.session();
-    session.end(new FleetError(status.ABORTED, 'SUPERSEDED', 'taken over'));
-    expect((await program.ended()).code).toBe(78);
-    coordinator.refusal = new FleetError(status.INVALID_ARGUMENT, 'INVALID_HELLO', 'bad label');
-    const other = new Program([handlersFile(HANDLERS), '--address', coordinator.address]);
-    expect((await other.ended()).code).toBe(2);
-    expect(await other.log(/refuses this worker: bad label/)).toMatchObject({ reason: 'INVALID_HELLO' });
-  });
-
+describe('remuda-worker', { timeout: 60_000 }, () => {
   it('should log an error and dial again when a frame is refused after the welcome', async () => {
     const { coordinator, program } = await setup();
     const session = await coordinator.session();
@@ -143,24 +177,6 @@ describe('remuda-worker', { timeout: 60_000 }, () => {
     expect(line).toMatchObject({ level: 50, reason: 'INVALID_FRAME' });
     program.process.kill('SIGTERM');
     expect(await program.ended()).toEqual({ code: 0, signal: null });
-  });
-
-  it('should exit 1 with a line in the log on an uncaught exception of user code', async () => {
-    const { coordinator, program } = await setup();
-    const session = await coordinator.session();
-    session.assign('t-1', 'crash');
-    expect((await program.ended()).code).toBe(1);
-    expect(await program.log(/^uncaught exception in user code/)).toMatchObject({ err: { message: 'boom' } });
-  });
-
-  it('should keep dialling an address where nobody is, and say what to start', async () => {
-    const { coordinator, program } = await setup();
-    await coordinator.session();
-    coordinator.server.forceShutdown();
-    const line = await program.log(/^no session with a coordinator at .*UNAVAILABLE/);
-    expect(line.msg).toContain(`remuda-coordinator --listen ${coordinator.address}`);
-    program.process.kill('SIGTERM');
-    expect((await program.ended()).code).toBe(0);
   });
 
   it('should say that something else answers at its address, and that --address is not the HTTP one', async () => {

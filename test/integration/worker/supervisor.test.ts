@@ -2,6 +2,7 @@ import { status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 import { FleetError } from '../../../proto/fleet-error.js';
 import { AttemptOutcome } from '../../../proto/gen/remuda/v1/task_pb.js';
+import { SESSION_MODES } from '../../../worker/session-options.js';
 import { handlersFile, isAlive, onCleanup, Program, ScriptedCoordinator, type Session } from './support.js';
 
 const HANDLERS = `
@@ -16,9 +17,9 @@ export default {
 `;
 
 /** A supervisor with its children welcomed. */
-async function setup(processes: number) {
+async function setup(processes: number, more: readonly string[] = []) {
   const coordinator = await ScriptedCoordinator.start();
-  const args = ['--address', coordinator.address, '--worker-id', 'w', '--processes', String(processes)];
+  const args = ['--address', coordinator.address, '--worker-id', 'w', '--processes', String(processes), ...more];
   const program = new Program([handlersFile(HANDLERS), ...args]);
   const sessions: Session[] = [];
   for (let index = 0; index < processes; index += 1) sessions.push(await coordinator.session(index));
@@ -35,29 +36,19 @@ async function gone(pid: number): Promise<void> {
   expect(isAlive(pid)).toBe(false);
 }
 
-describe('remuda-worker --processes', { timeout: 60_000 }, () => {
+describe.each(SESSION_MODES)('remuda-worker --processes --session %s', { timeout: 60_000 }, (mode) => {
+  const inMode = (processes: number) => setup(processes, ['--session', mode]);
+
   it('should start children with ids of their own and drain them all on one SIGTERM', async () => {
-    const { program, sessions } = await setup(3);
+    const { program, sessions } = await inMode(3);
     expect(sessions.map(({ hello }) => hello.workerId).sort()).toEqual(['w/0', 'w/1', 'w/2']);
     program.process.kill('SIGTERM');
     expect(await program.ended()).toEqual({ code: 0, signal: null });
     for (const { hello } of sessions) expect(isAlive(hello.pid)).toBe(false);
   });
 
-  it('should leave a SIGINT that reaches parent and children alike to the parent', async () => {
-    const { program, sessions } = await setup(1);
-    const [session] = sessions;
-    if (session === undefined) throw new Error('no session');
-    session.assign('t-1', 'block', { payload: { ms: 500 } });
-    await session.started('t-1');
-    process.kill(session.hello.pid, 'SIGINT');
-    program.process.kill('SIGINT');
-    expect((await session.report('t-1')).outcome).toBe(AttemptOutcome.SUCCEEDED);
-    expect(await program.ended()).toEqual({ code: 0, signal: null });
-  });
-
   it('should restart a killed child at once, and name the dead one until it is known', async () => {
-    const { coordinator, program, sessions } = await setup(1);
+    const { coordinator, program, sessions } = await inMode(1);
     const first = sessions[0]?.hello;
     if (first === undefined) throw new Error('no session');
     process.kill(first.pid, 'SIGKILL');
@@ -76,20 +67,19 @@ describe('remuda-worker --processes', { timeout: 60_000 }, () => {
     });
   });
 
-  it('should leave no orphan when the supervisor is killed, not even one whose loop is blocked', async () => {
-    const { coordinator, program, sessions } = await setup(2);
-    const [idle, blocked] = sessions;
-    if (idle === undefined || blocked === undefined) throw new Error('no session');
-    coordinator.welcome.stuckGraceMs = 10_000;
-    blocked.assign('t-1', 'block', { payload: { ms: 120_000 } });
-    await blocked.started('t-1');
+  it('should leave no orphan when the supervisor is killed, not even one whose handler does not stop', async () => {
+    const { program, sessions } = await inMode(2);
+    const [idle, busy] = sessions;
+    if (idle === undefined || busy === undefined) throw new Error('no session');
+    busy.assign('t-1', 'deaf');
+    await busy.started('t-1');
     program.process.kill('SIGKILL');
     await gone(idle.hello.pid);
-    await gone(blocked.hello.pid);
+    await gone(busy.hello.pid);
   });
 
   it('should replace a child with a stuck handler, which is no failure', async () => {
-    const { coordinator, program, sessions } = await setup(1);
+    const { coordinator, program, sessions } = await inMode(1);
     const [session] = sessions;
     if (session === undefined) throw new Error('no session');
     session.assign('t-1', 'deaf', { timeoutMs: 200 });
@@ -100,6 +90,39 @@ describe('remuda-worker --processes', { timeout: 60_000 }, () => {
       kind: 'recycled',
       restart_in_ms: 0,
     });
+  });
+
+  it('should not start a superseded child again, and end with 78 when none is left', async () => {
+    const { program, sessions } = await inMode(1);
+    sessions[0]?.end(new FleetError(status.ABORTED, 'SUPERSEDED', 'taken over'));
+    expect(await program.ended()).toEqual({ code: 78, signal: null });
+    expect(await program.log(/another process has its worker_id/)).toMatchObject({ kind: 'final' });
+  });
+});
+
+describe('remuda-worker --processes', { timeout: 60_000 }, () => {
+  it('should leave a SIGINT that reaches parent and children alike to the parent', async () => {
+    const { program, sessions } = await setup(1);
+    const [session] = sessions;
+    if (session === undefined) throw new Error('no session');
+    session.assign('t-1', 'block', { payload: { ms: 500 } });
+    await session.started('t-1');
+    process.kill(session.hello.pid, 'SIGINT');
+    program.process.kill('SIGINT');
+    expect((await session.report('t-1')).outcome).toBe(AttemptOutcome.SUCCEEDED);
+    expect(await program.ended()).toEqual({ code: 0, signal: null });
+  });
+
+  it('should leave no orphan when the supervisor is killed, not even one whose loop is blocked', async () => {
+    const { coordinator, program, sessions } = await setup(2);
+    const [idle, blocked] = sessions;
+    if (idle === undefined || blocked === undefined) throw new Error('no session');
+    coordinator.welcome.stuckGraceMs = 10_000;
+    blocked.assign('t-1', 'block', { payload: { ms: 120_000 } });
+    await blocked.started('t-1');
+    program.process.kill('SIGKILL');
+    await gone(idle.hello.pid);
+    await gone(blocked.hello.pid);
   });
 
   it('should drain a child whose loop is blocked', async () => {
@@ -114,13 +137,6 @@ describe('remuda-worker --processes', { timeout: 60_000 }, () => {
     const leavingAt = session.frames.findIndex(({ leaving }) => leaving !== undefined);
     expect(leavingAt).toBeLessThan(session.frames.findIndex(({ reports }) => reports.length > 0));
     expect((await program.ended()).code).toBe(0);
-  });
-
-  it('should not start a superseded child again, and end with 78 when none is left', async () => {
-    const { program, sessions } = await setup(1);
-    sessions[0]?.end(new FleetError(status.ABORTED, 'SUPERSEDED', 'taken over'));
-    expect(await program.ended()).toEqual({ code: 78, signal: null });
-    expect(await program.log(/another process has its worker_id/)).toMatchObject({ kind: 'final' });
   });
 
   it("should pass the children's output through line by line, and keep the supervision from user code", async () => {

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js';
@@ -91,6 +91,18 @@ export class Session {
       assignments: [
         { attempt, type, timeoutMs, payload: { contentType: 'application/json', body: { case: 'data', value: data } } },
       ],
+    });
+  }
+
+  /** Several tasks with payloads of bytes, in one frame. */
+  assignBytes(tasks: readonly { taskId: string; type: string; data: Uint8Array }[]): void {
+    this.say({
+      assignments: tasks.map(({ taskId, type, data }) => ({
+        attempt: { taskId, attempt: 1, leaseId: 'f'.repeat(16) },
+        type,
+        timeoutMs: 60_000,
+        payload: { contentType: 'application/octet-stream', body: { case: 'data', value: data } },
+      })),
     });
   }
 
@@ -271,13 +283,19 @@ export class Program {
   }
 }
 
-/** A directory with a handlers file in it; gone after the test. */
-export function handlersFile(body: string): string {
+/** A directory with a handlers file in it, and other files beside it by name; gone after the test. */
+export function handlersFile(
+  body: string,
+  name = 'handlers.mjs',
+  others: Readonly<Record<string, string>> = {},
+): string {
   const directory = realpathSync(mkdtempSync(join(tmpdir(), 'remuda-worker-')));
   cleanups.push(() => rmSync(directory, { recursive: true, force: true }));
-  const path = join(directory, 'handlers.mjs');
-  writeFileSync(path, body);
-  return path;
+  for (const [file, content] of Object.entries({ ...others, [name]: body })) {
+    mkdirSync(dirname(join(directory, file)), { recursive: true });
+    writeFileSync(join(directory, file), content);
+  }
+  return join(directory, name);
 }
 
 /** True as long as a process of this id exists. */

@@ -94,8 +94,8 @@ describe('loadHandlersFile', () => {
     ],
     ['h.mjs', 'export default { "a b": () => 1 };', /"a b" is no task type: 1 to 127 characters/],
     ['h.mjs', 'export default { work() {}, setup: 5 };', /"setup" is a number; it must be a function/],
-    ['h.ts', 'export default {};', /is TypeScript, which cannot be loaded yet; compile it/],
-    ['h.json', '{}', /a handlers file ends in \.js, \.mjs or \.cjs/],
+    ['h.tsx', 'export default {};', /a handlers file ends in \.js, \.mjs or \.cjs, or in \.ts, \.mts or \.cts/],
+    ['h.json', '{}', /a handlers file ends in \.js, \.mjs or \.cjs, or/],
   ])('should refuse %s with %s', async (name, content, message) => {
     await expect(setup(name, content).load()).rejects.toThrow(message);
   });

@@ -10,7 +10,7 @@ import { attemptKey } from '../../../worker/attempt-book.js';
 import type { SessionEffect } from '../../../worker/session-effects.js';
 import { SessionMachine } from '../../../worker/session-machine.js';
 import type { SessionOptions } from '../../../worker/session-options.js';
-import type { Settlement } from '../../../worker/thread-messages.js';
+import type { Settlement } from '../../../worker/session-messages.js';
 import { failureInfo } from '../../../worker/thrown.js';
 
 type ResponseInit = MessageInitShape<typeof ConnectResponseSchema>;

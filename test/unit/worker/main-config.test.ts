@@ -20,6 +20,7 @@ describe('parseMainConfig', () => {
       ...{
         drainTimeoutMs: 300_000,
         logLevel: 'info',
+        session: 'thread',
         stopOnStdinEnd: false,
         processes: undefined,
         supervised: undefined,
@@ -46,6 +47,9 @@ describe('parseMainConfig', () => {
     expect(parseMainConfig(['--slots', '4', 'h.mjs'], env)).toMatchObject({
       ...{ slots: 4, prefetch: 2, labels: { a: '1', b: '2' }, drainTimeoutMs: 90_000, address: '127.0.0.1:7070' },
     });
+    const inline = { REMUDA_SESSION: 'inline' };
+    expect(parseMainConfig(['h.mjs'], inline).session).toBe('inline');
+    expect(parseMainConfig(['--session', 'thread', 'h.mjs'], inline).session).toBe('thread');
     expect(parseMainConfig(['--label', 'c=3=4', '--label', 'd=', 'h.mjs'], env).labels).toEqual({ c: '3=4', d: '' });
   });
 
@@ -62,6 +66,8 @@ describe('parseMainConfig', () => {
       '--nope',
       '--log-level',
       'loud',
+      '--session',
+      'fiber',
     ]);
     expect(code).toBe(2);
     for (const part of [
@@ -72,6 +78,7 @@ describe('parseMainConfig', () => {
       'unknown option --nope',
       'no handlers file',
       '--log-level is "loud"',
+      '--session is "fiber"; it must be one of thread, inline',
     ]) {
       expect(text).toContain(part);
     }
@@ -112,10 +119,10 @@ describe('parseMainConfig', () => {
 describe('childArguments', () => {
   it('should give a child the whole configuration and an id of its own', () => {
     const config = parseMainConfig(
-      ['--worker-id', 'w', '--slots', '2', '--label', 'a=b c', '--processes', '3', './-h.mjs'],
+      ['--worker-id', 'w', '--slots', '2', '--label', 'a=b c', '--processes', '3', '--session', 'inline', './-h.mjs'],
       {},
     );
-    const child = parseMainConfig(childArguments(config, 2), { REMUDA_SLOTS: '9' });
+    const child = parseMainConfig(childArguments(config, 2), { REMUDA_SLOTS: '9', REMUDA_SESSION: 'thread' });
     expect(child).toEqual({ ...config, workerId: 'w/2', processes: undefined });
   });
 

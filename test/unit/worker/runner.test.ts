@@ -7,10 +7,10 @@ import {
   type TaskContext,
   type TaskHandler,
 } from '../../../worker/task-handler.js';
-import type { FromMain, RunMessage } from '../../../worker/thread-messages.js';
+import type { FromHandlers, RunMessage } from '../../../worker/session-messages.js';
 
 function setup(handler: TaskHandler<never>) {
-  const posted: FromMain[] = [];
+  const posted: FromHandlers[] = [];
   let nowMs = 0;
   const registered = parseHandler('work', handler, []) as RegisteredHandler;
   const runner = new Runner({

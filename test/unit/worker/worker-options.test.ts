@@ -7,6 +7,7 @@ describe('compileWorkerOptions', () => {
   it('should fill in defaults', () => {
     expect(compileWorkerOptions({ address: 'localhost:7070' })).toMatchObject({
       ...{ address: 'localhost:7070', slots: 1, prefetch: 0, onStuck: 'report', labels: {}, workerIdIsDefault: true },
+      session: 'thread',
     });
   });
 
@@ -18,10 +19,10 @@ describe('compileWorkerOptions', () => {
       workerId: '',
       labels: { 'a b': 'c' },
       onStuck: 'no',
-      session: 'inline',
+      session: 'fiber',
     };
     expect(() => compileWorkerOptions(options as never)).toThrow(
-      /address is "x".*slots is 0.*prefetch is -1.*worker_id is "".*label key "a b".*onStuck is "no".*session is "inline"/,
+      /address is "x".*slots is 0.*prefetch is -1.*worker_id is "".*label key "a b".*onStuck is "no".*session is "fiber"; it must be 'thread' or 'inline'/,
     );
   });
 

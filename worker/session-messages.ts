@@ -1,8 +1,9 @@
 /**
- * What the process's main thread (handlers) and the session thread (stream) say to each other over a MessagePort.
+ * What the handlers' side and the session say to each other, over whatever SessionPort lies between them.
  *
- * The thread owns everything about time: a main thread that is blocked runs no timers. So `started` leaves main before the
- * handler is entered, the thread counts the time-out from its arrival, and `abort` is the thread's word.
+ * The session owns everything about time: in a thread of its own it has timers also while handlers block the main thread. So
+ * `started` leaves before the handler is entered, the session counts the time-out from its arrival, and `abort` is the
+ * session's word.
  */
 import type { SessionOptions } from './session-options.js';
 import type { AbortCause } from './task-handler.js';
@@ -11,14 +12,14 @@ import type { FailureInfo } from './thrown.js';
 /** The fence in one string; unique in a process. */
 export type AttemptKey = string;
 
-/** One attempt for main to enter now: the thread sends it only when a slot is free. */
+/** One attempt to be entered now: the session sends it only when a slot is free. */
 export interface RunMessage {
   readonly key: AttemptKey;
   readonly taskId: string;
   readonly attempt: number;
   readonly type: string;
   readonly contentType: string;
-  /** Owns its ArrayBuffer, so that it can be transferred. */
+  /** Owns its ArrayBuffer: it can be transferred, and the handler that gets it may do with it what it likes. */
   readonly data: Uint8Array<ArrayBuffer>;
   readonly metadata: Readonly<Record<string, string>>;
   readonly traceparent: string;
@@ -34,9 +35,9 @@ export type Settlement =
   /** Payload or result had no acceptable form: FAILED, whatever else happened to the attempt. */
   | { readonly kind: 'refused'; readonly failure: FailureInfo };
 
-/** What main says. */
-export type FromMain =
-  /** Dial. Before it the thread only watches the supervisor. */
+/** What the handlers' side says. */
+export type FromHandlers =
+  /** Dial. Before it the session only watches the supervisor. */
   | { readonly t: 'start'; readonly options: SessionOptions }
   | { readonly t: 'started'; readonly key: AttemptKey }
   | { readonly t: 'settled'; readonly key: AttemptKey; readonly settlement: Settlement; readonly runMs: number }
@@ -47,7 +48,6 @@ export type FromMain =
       readonly contentType: string;
       readonly data: Uint8Array;
     }
-  | { readonly t: 'pong'; readonly number: number }
   | { readonly t: 'leave'; readonly drainTimeoutMs: number };
 
 /** A thing that happened to the session, for the log and for listeners. `name` is stable. */
@@ -102,11 +102,16 @@ export interface SessionExit {
   readonly message: string;
 }
 
-/** What the thread says. */
-export type FromThread =
+/** What the session says. */
+export type FromSession =
   | { readonly t: 'run'; readonly tasks: readonly RunMessage[] }
   | { readonly t: 'abort'; readonly key: AttemptKey; readonly cause: AbortCause; readonly message: string }
   | { readonly t: 'draining' }
-  | { readonly t: 'ping'; readonly number: number }
   | { readonly t: 'event'; readonly event: SessionEvent }
   | { readonly t: 'exit'; readonly exit: SessionExit };
+
+/** What goes to a session thread: beside the messages its question whether the handlers' loop turns is answered. */
+export type ToThread = FromHandlers | { readonly t: 'pong'; readonly number: number };
+
+/** What comes from a session thread; a ping is to be answered at once with a pong of its number. */
+export type FromThread = FromSession | { readonly t: 'ping'; readonly number: number };

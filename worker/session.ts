@@ -1,0 +1,149 @@
+import type { Logger } from 'pino';
+import { programLog } from '../proto/program-log.js';
+import { grpcDialler } from './grpc-stream.js';
+import { EXIT_RECYCLE } from './session-effects.js';
+import { SessionHost, type SessionHostOptions } from './session-host.js';
+import { SessionLog } from './session-log.js';
+import { SessionMachine, type WorkerLoad } from './session-machine.js';
+import type { FromHandlers, FromSession, SessionEvent, SessionExit } from './session-messages.js';
+import type { SessionOptions } from './session-options.js';
+import type { SessionSetup } from './session-setup.js';
+import { SupervisorLink } from './supervisor-link.js';
+
+/** What a session has from the place where it runs. */
+export interface SessionPlace {
+  /** Sends to the handlers' side; `transfer` lists buffers that may be moved. Must not call back before it returns. */
+  readonly post: (message: FromSession, transfer: ArrayBuffer[]) => void;
+  /** The handlers run on this same loop; see {@link SessionHostOptions.handlersBeside}. */
+  readonly handlersBeside: boolean;
+  /** The longest delay of the handlers' loop since the last call, in milliseconds. */
+  readonly takeLagMs: () => number;
+  /** Monotonic milliseconds. */
+  readonly nowMs: () => number;
+  /** Evenly distributed in [0, 1). */
+  readonly random: () => number;
+}
+
+/** How long an orphan may take to give its tasks back before it ends itself. */
+const ORPHAN_MS = 10_000;
+/** How long the handlers' side may take to end the process once the session is over: teardown has 10 s. */
+const EXIT_MS = 15_000;
+
+/** One worker's session with its coordinator and its supervisor, wherever it runs: in a thread of its own or beside the handlers. */
+export class Session {
+  private host: SessionHost | undefined;
+  private readonly supervisor: SupervisorLink | undefined;
+  private readonly logger: Logger | undefined;
+  private log: SessionLog | undefined;
+  private cpu = process.cpuUsage();
+  private cpuAtMs: number;
+  private saidReady = false;
+  private over = false;
+
+  constructor(
+    private readonly setup: SessionSetup,
+    private readonly place: SessionPlace,
+  ) {
+    this.cpuAtMs = place.nowMs();
+    if (setup.log !== undefined) {
+      // Straight to the descriptor: what goes through the main thread is lost when that is blocked and the process ends.
+      this.logger = programLog(setup.log.level);
+    }
+    if (setup.supervisorFd !== undefined) {
+      this.supervisor = new SupervisorLink(setup.supervisorFd, {
+        onDrain: (drainMs) => this.leave(drainMs),
+        onGone: () => this.orphaned(),
+      });
+    }
+  }
+
+  /** What the handlers' side says. */
+  hear(message: FromHandlers): void {
+    switch (message.t) {
+      case 'start':
+        this.start(message.options);
+        break;
+      case 'leave':
+        this.leave(message.drainTimeoutMs);
+        break;
+      default:
+        this.host?.hear(message);
+    }
+  }
+
+  /** The handlers' loop was asked for a sign of life, or has given it. For a place that can ask while the loop is blocked. */
+  loopWatched(what: 'asked' | 'answered'): void {
+    this.host?.loopWatched(what);
+  }
+
+  private start(options: SessionOptions): void {
+    if (this.host !== undefined || this.over) return;
+    const { nowMs, random, post, handlersBeside } = this.place;
+    const logger = this.logger?.child({ worker_id: options.workerId, incarnation: options.incarnation });
+    this.log = logger === undefined ? undefined : new SessionLog(logger, options.address, nowMs);
+    this.host = new SessionHost({
+      machine: new SessionMachine(options, { random }),
+      open: grpcDialler(options.address),
+      post,
+      handlersBeside,
+      measure: () => this.measure(),
+      onEvent: (event) => this.onEvent(event),
+      onExit: (exit) => this.onExit(exit),
+      nowMs,
+    });
+    this.host.start();
+  }
+
+  private leave(drainTimeoutMs: number): void {
+    if (this.host !== undefined) this.host.leave(drainTimeoutMs);
+    else this.onExit({ code: 0, message: 'it was asked to leave before it had started' });
+  }
+
+  /** Nobody would restart or stop this process any more: it gives its tasks back and ends, whatever its handlers do. */
+  private orphaned(): void {
+    this.logger?.warn('the supervisor is gone; leaving');
+    this.killLater(ORPHAN_MS);
+    this.leave(0);
+  }
+
+  private measure(): WorkerLoad {
+    const cpu = process.cpuUsage();
+    const atMs = this.place.nowMs();
+    const usedMicros = cpu.user + cpu.system - this.cpu.user - this.cpu.system;
+    const elapsedMs = Math.max(1, atMs - this.cpuAtMs);
+    this.cpu = cpu;
+    this.cpuAtMs = atMs;
+    return {
+      cpuMillis: Math.round(usedMicros / elapsedMs),
+      rssBytes: process.memoryUsage.rss(),
+      handlerLoopLagMs: this.place.takeLagMs(),
+    };
+  }
+
+  private onEvent(event: SessionEvent): void {
+    this.log?.write(event);
+    if (event.name === 'welcome' && !this.saidReady) {
+      this.saidReady = true;
+      this.supervisor?.say({ ready: true });
+    }
+    this.place.post({ t: 'event', event }, []);
+  }
+
+  private onExit(exit: SessionExit): void {
+    if (this.over) return;
+    this.over = true;
+    this.supervisor?.say({ ending: exit });
+    if (exit.code === EXIT_RECYCLE && this.setup.killWhenStuck) {
+      this.logger?.error(`${exit.message}: SIGKILL`);
+      process.kill(process.pid, 'SIGKILL');
+    }
+    this.place.post({ t: 'exit', exit }, []);
+    this.killLater(EXIT_MS);
+  }
+
+  /** process.exit() in a thread ends only the thread, and a blocked main thread never gets to it. */
+  private killLater(waitMs: number): void {
+    if (!this.setup.ownsProcess) return;
+    setTimeout(() => process.kill(process.pid, 'SIGKILL'), waitMs);
+  }
+}
