@@ -10,10 +10,9 @@ import { FleetClient } from './fleet-client.js';
  * @throws FleetError INVALID_ARGUMENT / INVALID_OPTIONS with every option that is out of its bounds
  */
 export function createClient<Tasks extends TaskMap<Tasks> = AnyTasks>(options: ClientOptions = {}): Client<Tasks> {
-  const client = new FleetClient(compileClientOptions(options), {
+  return new FleetClient(compileClientOptions(options), {
     nowMs: () => performance.now(),
     nowWallMs: () => Date.now(),
     random: () => Math.random(),
   });
-  return client as unknown as Client<Tasks>;
 }

@@ -80,6 +80,10 @@ so on; REMUDA_INSECURE=1. An option comes before its variable. Times have a unit
 Example:
   remuda-coordinator --listen 127.0.0.1:7070 --store sqlite:/var/lib/remuda/remuda.db
 
+Ended tasks are kept: 10 minutes after their submitter has acknowledged the result, and among the newest 100,000 such (memory:
+10,000), sooner when the store is nearly full; 1 hour after they were read; 24 hours after their end if nobody has seen it. Dead
+letters are kept for 30 days, and among the newest 100,000.
+
 Signals: SIGTERM and SIGINT stop in good order, within 5 s; unfinished tasks stay in the store.
 Exit status: 0 stopped in good order, 1 the addresses or the store cannot be used, or a second signal or 5 s cut the stop short,
 2 wrong options, 70 a bug, 74 the store failed while running.`;

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The program `remuda-coordinator`: options and variables in, exit status out. */
 import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
-import { pino } from 'pino';
+import { programLog } from '../proto/program-log.js';
 import { usageOrExit } from '../proto/program-options.js';
 import { parseConfig } from './config.js';
 import { runProgram } from './program.js';
@@ -10,4 +10,4 @@ import { runProgram } from './program.js';
 if (process.env.GRPC_VERBOSITY === undefined) setLogVerbosity(logVerbosity.NONE);
 
 const config = usageOrExit(() => parseConfig(process.argv.slice(2), process.env));
-await runProgram(config, pino({ name: 'remuda-coordinator', level: config.logLevel }));
+await runProgram(config, programLog(config.logLevel, 'remuda-coordinator'));

@@ -115,7 +115,7 @@ export class FleetError extends Error {
 
   /** An item of a batch that was refused. An unknown code becomes UNKNOWN. */
   static fromStatusMessage({ code, message, details }: Status): FleetError {
-    return FleetError.#read(code in Code ? (code as Code) : Code.UNKNOWN, message, details, undefined);
+    return FleetError.#read(knownCode(code), message, details, undefined);
   }
 
   static #read(code: Code, message: string, details: readonly Any[], cause: unknown): FleetError {
@@ -206,6 +206,11 @@ function detailsOf({ metadata }: StatusLike): readonly Any[] {
   } catch {
     return [];
   }
+}
+
+function knownCode(code: number): Code {
+  const name = Code[code] as keyof typeof Code | undefined;
+  return name === undefined ? Code.UNKNOWN : Code[name];
 }
 
 function cut(text: string, maxChars: number): string {

@@ -1,4 +1,5 @@
-import { pino, type Logger } from 'pino';
+import type { Logger } from 'pino';
+import { programLog } from '../proto/program-log.js';
 import { grpcDialler } from './grpc-stream.js';
 import { EXIT_RECYCLE } from './session-effects.js';
 import { SessionHost, type SessionHostOptions } from './session-host.js';
@@ -46,7 +47,7 @@ export class Session {
     this.cpuAtMs = place.nowMs();
     if (setup.log !== undefined) {
       // Straight to the descriptor: what goes through the main thread is lost when that is blocked and the process ends.
-      this.logger = pino({ level: setup.log.level }, pino.destination({ dest: 1, sync: true }));
+      this.logger = programLog(setup.log.level);
     }
     if (setup.supervisorFd !== undefined) {
       this.supervisor = new SupervisorLink(setup.supervisorFd, {

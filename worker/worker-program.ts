@@ -1,9 +1,10 @@
 import type { Readable } from 'node:stream';
-import { pino, type Logger } from 'pino';
+import type { Logger } from 'pino';
 import { FleetWorker } from './fleet-worker.js';
 import { HandlersFileError, loadHandlersFile, type LoadedHandlers, type ProcessHook } from './handlers-file.js';
 import { childArguments, type MainConfig } from './main-config.js';
 import { EXIT_REFUSED, EXIT_SUPERSEDED } from './session-effects.js';
+import { programLog } from '../proto/program-log.js';
 import { onStdinEnd } from '../proto/stdin-guard.js';
 import { Supervisor, type SupervisorEvent } from './supervisor.js';
 import { compileWorkerOptions } from './worker-options.js';
@@ -30,7 +31,7 @@ const TEARDOWN_MS = 10_000;
 /** Runs `remuda-worker` to its end. Fulfilled with the exit status. */
 export async function runWorkerProgram(context: ProgramContext): Promise<number> {
   const { logLevel, processes } = context.config;
-  const logger = pino({ level: logLevel }, pino.destination({ dest: 1, sync: true }));
+  const logger = programLog(logLevel);
   return processes === undefined ? runWorker(context, logger) : supervise(context, processes, logger);
 }
 

@@ -12,7 +12,7 @@ export interface StoredTask {
 
 /** A task as listed. */
 export interface ListedTask extends StoredTask {
-  /** Its place in the order of submits: above all earlier ones. */
+  /** Its place in the order of submits: above those of all kept tasks that were submitted before it. */
   readonly seq: number;
 }
 

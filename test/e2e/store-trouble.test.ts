@@ -13,7 +13,8 @@ afterEach(endPrograms);
 
 /** Somebody else writes to the coordinator's database: SQLite answers BUSY until he is done. */
 function lockStore(folder: string): Disposable {
-  const db = new DatabaseSync(join(folder, 'remuda.db'));
+  // He waits for the coordinator's own commits.
+  const db = new DatabaseSync(join(folder, 'remuda.db'), { timeout: 5_000 });
   db.exec('BEGIN IMMEDIATE');
   return { [Symbol.dispose]: () => db.close() };
 }

@@ -57,6 +57,7 @@ describe('the layers', () => {
     ['store-imports-core', 'coordinator/store/sqlite/a.ts', 'coordinator/engine.ts'],
     ['engine-imports-store-and-core', 'coordinator/engine.ts', 'coordinator/session/b.ts'],
     ['engine-imports-store-and-core', 'coordinator/engine.ts', 'coordinator/store/sqlite/b.ts'],
+    ['engine-imports-store-and-core', 'coordinator/retention.ts', 'proto/b.ts'],
     ['the-store-is-a-contract', 'coordinator/services/a.ts', 'coordinator/store/store.ts'],
     ['session-and-http-below-services', 'coordinator/session/a.ts', 'coordinator/services/b.ts'],
     ['composition-on-top', 'coordinator/http/a.ts', 'coordinator/coordinator.ts'],

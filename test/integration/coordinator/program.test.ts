@@ -149,6 +149,13 @@ describe('remuda-coordinator, addresses', () => {
 });
 
 describe('remuda-coordinator, its end', () => {
+  it('stops in good order when nobody reads its log any more', async () => {
+    const { program } = await startCoordinator();
+    program.child.stdout?.destroy();
+    program.kill('SIGTERM');
+    expect(await program.exit()).toEqual({ code: 0, signal: null });
+  });
+
   it.each(['SIGTERM', 'SIGINT'] as const)('stops in good order on %s', async (signal) => {
     const { program } = await startCoordinator(['--store', `sqlite:${join(folder, 'x.db')}`]);
     program.kill(signal);

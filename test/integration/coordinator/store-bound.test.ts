@@ -4,12 +4,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { status as Code } from '@grpc/grpc-js';
+import { v7 as uuidv7 } from 'uuid';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { SqliteStore } from '../../../coordinator/store/sqlite/sqlite-store.js';
 import { TaskState } from '../../../proto/gen/remuda/v1/task_pb.js';
 import { aBody, aRow } from '../../store/rows.js';
 import { endPrograms, startCoordinator } from '../../support/programs.js';
 import { Stubs } from '../../support/stubs.js';
+import { RawClient } from './raw-client.js';
 import { ended, errorOf, RawWorker } from './support.js';
 
 const LIMIT_BYTES = 16 * 1_048_576;
@@ -72,6 +74,28 @@ describe('a coordinator whose store is full', () => {
     const { address } = await startCoordinator(['--store', store, '--max-store-bytes', String(2 * LIMIT_BYTES)]);
     using again = new Stubs(address);
     expect(await again.submit({ type: 'nobody', payload: mebibyte })).toMatchObject({ state: TaskState.QUEUED });
+  });
+});
+
+describe('a coordinator whose results are acknowledged', () => {
+  it.each(['memory:', 'sqlite:'])('makes room with them, the oldest first, with %s', async (kind) => {
+    const store = kind === 'memory:' ? kind : `${kind}${join(folder, 'seen.db')}`;
+    const { address } = await startCoordinator(['--store', store, '--max-store-bytes', String(LIMIT_BYTES)]);
+    using stubs = new Stubs(address);
+    using worker = await RawWorker.join(address);
+    using client = new RawClient(address);
+    // Three times what it has room for.
+    const taskIds = Array.from({ length: 48 }, () => uuidv7());
+    for (const [n, taskId] of taskIds.entries()) {
+      client.say({ submits: [{ task: { taskId, type: 'echo', payload: mebibyte }, await: true }] });
+      worker.report((await worker.assignment(n)).attempt, n);
+      await client.told(n + 1);
+      client.say({ resultAcks: [taskId] });
+    }
+    expect(client.acks.filter(({ error }) => error !== undefined)).toEqual([]);
+    expect(await errorOf(stubs.get(taskIds[0] ?? ''))).toMatchObject({ code: Code.NOT_FOUND, reason: 'PURGED' });
+    expect((await stubs.get(taskIds[47] ?? '')).state).toBe(TaskState.SUCCEEDED);
+    expect(await errorOf(stubs.get(uuidv7()))).toMatchObject({ code: Code.NOT_FOUND, reason: 'TASK_NOT_FOUND' });
   });
 });
 

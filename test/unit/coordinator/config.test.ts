@@ -56,6 +56,20 @@ describe.each(FLAGS)('--%s', (flag, field, [one, oneMeans], [other, otherMeans],
   });
 });
 
+describe('parseConfig, the store', () => {
+  it('bounds a store in memory to less by default, and to what it is told', () => {
+    expect(parseConfig(['--store', 'memory:'], {})).toMatchObject({ maxStoreBytes: 256 * 2 ** 20 });
+    const told = ['--store', 'memory:', '--max-store-bytes', '20000000'];
+    expect(parseConfig(told, {})).toMatchObject({ maxStoreBytes: 20_000_000 });
+  });
+
+  it.each(['16777215', '1099511627777', '8GiB', '-1', '9'.repeat(16)])('refuses a bound of %s', (text) => {
+    const { code, text: said } = usage([`--max-store-bytes=${text}`]);
+    expect(code).toBe(2);
+    expect(said).toContain(`--max-store-bytes is "${text}": it must be a whole number from 16777216 to 1099511627776`);
+  });
+});
+
 describe('parseConfig, addresses', () => {
   it.each(['[::]:7070', '0.0.0.0:7070', '10.1.2.3:7070', 'myhost:7070'])(
     'refuses %s without TLS, and names TLS and --insecure',
