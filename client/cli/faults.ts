@@ -50,7 +50,8 @@ function collectFrom(reading: Reading, name: string, faults: Faults): void {
   if (read === undefined) return;
   reading.parseArg = (value, previous) => {
     try {
-      return read(value, previous);
+      // commander keeps an empty text where a value was refused.
+      return read(value, previous === '' ? (undefined as typeof previous) : previous);
     } catch (error) {
       if (!(error instanceof InvalidArgumentError)) throw error;
       faults.add(`${name} is ${quoted(value)}. ${error.message}`);

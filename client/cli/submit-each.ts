@@ -165,14 +165,14 @@ class EachRun {
   /** A full queue is no fault of the line: it is tried again when the coordinator says, and holds up those behind it. */
   async #runPatiently(task: TaskRequest): Promise<EndedTask> {
     const { signal } = this.#abort;
-    const { monoMs } = this.#request.context.clock;
-    const untilMs = monoMs() + FULL_MS;
+    const { clock } = this.#request.context;
+    const untilMs = clock.monoMs() + FULL_MS;
     for (;;) {
       try {
         return await this.#runner.run(task, signal);
       } catch (error) {
         const { code, retryDelayMs } = FleetError.from(error);
-        if (code !== Code.RESOURCE_EXHAUSTED || retryDelayMs === undefined || monoMs() + retryDelayMs > untilMs) {
+        if (code !== Code.RESOURCE_EXHAUSTED || retryDelayMs === undefined || clock.monoMs() + retryDelayMs > untilMs) {
           throw error;
         }
         await delay(retryDelayMs, undefined, { signal });

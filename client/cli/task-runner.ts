@@ -12,6 +12,7 @@ import { TaskStreamMachine } from '../task-stream-machine.js';
 import { AWAY_MS } from './absence.js';
 import type { CliContext } from './cli-context.js';
 import type { TaskRequest } from './task-request.js';
+import { exactTime } from './task-text.js';
 
 /** How a task ended. */
 export interface EndedTask {
@@ -33,6 +34,8 @@ export interface TaskRunnerOptions {
   /** The coordinator has gone away and is waited for. */
   readonly onGone: () => void;
   readonly context: Pick<CliContext, 'clock' | 'random'>;
+  /** How long it may be away, in milliseconds. Default 30,000. */
+  readonly awayMs?: number;
 }
 
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -77,7 +80,7 @@ export class TaskRunner implements AsyncDisposable {
   /**
    * Submits a task and waits for its end, over restarts of the coordinator. Who stops waiting leaves the task as it is.
    *
-   * @throws FleetError if the task is refused; UNAVAILABLE if the coordinator stays away for 30 s; CANCELLED once `signal` is
+   * @throws FleetError if the task is refused; UNAVAILABLE if the coordinator stays away for `awayMs`; CANCELLED once `signal` is
    *   aborted
    */
   async run(request: TaskRequest, signal: AbortSignal): Promise<EndedTask> {
@@ -99,15 +102,15 @@ export class TaskRunner implements AsyncDisposable {
 
   /** The stream itself would dial for ever, which is right for a service and wrong for a person who waits. */
   #disconnected(end: StreamEnd): void {
-    const { address, onGone } = this.#options;
+    const { address, onGone, awayMs = AWAY_MS } = this.#options;
     onGone();
     clearTimeout(this.#awayTimer);
     this.#awayTimer = setTimeout(() => {
       const message =
-        `the coordinator at ${address} went away (${endText(end)}) and is not back after ${AWAY_MS / 1_000} s; start it ` +
+        `the coordinator at ${address} went away (${endText(end)}) and is not back after ${exactTime(awayMs)}; start it ` +
         'again, and look at what became of the tasks';
       this.#gone = new FleetError(Code.UNAVAILABLE, COORDINATOR_UNREACHABLE, message);
       void this.#stream.close(0);
-    }, AWAY_MS);
+    }, awayMs);
   }
 }

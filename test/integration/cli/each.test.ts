@@ -220,7 +220,7 @@ describe('remuda submit --each', { timeout: 60_000 }, () => {
     expect(program.stderr).toContain('2 under way, which go on; see them with: remuda list --type x');
     const rows = rowsOf(program.stdout);
     const sent = new Set(run.map(({ task }) => task?.taskId));
-    expect(rows.flatMap((row) => row.task_id ?? []).filter((id) => !sent.has(id))).toEqual([]);
+    expect(new Set(rows.map((row) => row.task_id))).toEqual(sent);
     expect(rows.map(({ line, error }) => [line, error?.reason])).toEqual([
       [1, undefined],
       [2, 'NOT_AWAITED'],

@@ -287,7 +287,7 @@ describe('remuda submit', { timeout: 60_000 }, () => {
 
   it('should tell everything that is out of range in one message', async () => {
     const wrong = ['--priority', '101', '--timeout', '30', '--label', 'x', '--run-at', '2030-02-31T00:00:00Z'];
-    const also = ['--wait-timeout', '9x', '--address', 'nowhere', '--task-id', '1'];
+    const also = ['--wait', '--wait-timeout', '9x', '--address', 'nowhere', '--task-id', '1'];
     const { code, stdout, stderr } = await remuda(undefined, ['submit', '!', ...wrong, ...also]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     const [head, ...faults] = stderr.split('\n');
