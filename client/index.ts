@@ -8,13 +8,15 @@
  *   'file.checksum': { in: { path: string }; out: { sha256: string; bytes: number } };
  * }
  *
- * await using client = createClient<Tasks>({ address: '127.0.0.1:7070' });
+ * const client = createClient<Tasks>({ address: '127.0.0.1:7070' });
  * try {
  *   const { sha256 } = await client.run('file.checksum', { path: 'README.md' }, { timeoutMs: 30_000 });
  *   console.log(sha256);
  * } catch (error) {
  *   if (!(error instanceof TaskFailedError)) throw error;
  *   console.error(error.message, error.attempts);
+ * } finally {
+ *   await client.close();
  * }
  * ```
  *

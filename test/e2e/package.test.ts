@@ -1,10 +1,19 @@
-import { afterEach, describe, expect, it } from 'vitest';
-import { endPrograms, ROOT, startCoordinator, startNode } from '../support/programs.js';
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { endPrograms, ROOT, startCoordinator, startNode, startWorker } from '../support/programs.js';
 import { json, parsed, Stubs } from '../support/stubs.js';
+import { HANDLERS } from './ledger.js';
 
 afterEach(endPrograms);
 
 const NAMES = {
+  'remuda/client': 'createClient',
   'remuda/worker': 'createWorker',
   'remuda/coordinator': 'Coordinator',
   'remuda/proto': 'TaskService',
@@ -32,3 +41,132 @@ describe('the package', () => {
     await coordinator.line(({ json: line }) => line?.['msg'] === 'worker-left', 'worker-left event');
   });
 });
+
+const EXAMPLES = `${ROOT}docs/examples/handlers.mjs`;
+
+/** The program in README.md, with the address as an argument. */
+function readmeExample(): string {
+  const [, section = ''] = readFileSync(`${ROOT}README.md`, 'utf8').split('## Submit from TypeScript');
+  const [, program = ''] = /```ts\n(.*?)```/s.exec(section) ?? [];
+  const withAddress = program.replace("'127.0.0.1:7070'", 'process.argv[2]!');
+  if (withAddress === program)
+    throw new Error('README.md has no program with an address under "Submit from TypeScript"');
+  return withAddress;
+}
+
+/** Installing may fetch packages from the registry. */
+const INSTALL_MS = 300_000;
+
+describe('the package as it is published', { timeout: INSTALL_MS }, () => {
+  let folder: string;
+  let tarball: string;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'remuda-package-'));
+    const packed = await npm(ROOT, ['pack', '--json', '--ignore-scripts', '--pack-destination', folder]);
+    const [{ filename }] = JSON.parse(packed) as [{ filename: string }];
+    tarball = join(folder, filename);
+  }, INSTALL_MS);
+
+  afterAll(async () => {
+    await rm(folder, { recursive: true });
+  });
+
+  /** An empty project with these files and the package; its folder. */
+  async function project(name: string, files: Readonly<Record<string, string>>): Promise<string> {
+    const path = join(folder, name);
+    await mkdir(path);
+    for (const [file, text] of Object.entries(files)) await writeFile(join(path, file), text);
+    await npm(path, ['install', '--prefer-offline', '--no-audit', '--no-fund', tarball]);
+    return path;
+  }
+
+  /** What a program of the project prints that runs one task. */
+  async function outputOf(
+    cwd: string,
+    file: string,
+    handlers = HANDLERS,
+  ): Promise<{ stdout: string; stderr: string; code: number | null }> {
+    const { address } = await startCoordinator();
+    await startWorker(handlers, address, ['--worker-id', 'w']);
+    const program = startNode(file, [file, address], { cwd });
+    const { code } = await program.exit();
+    return { stdout: program.stdout, stderr: program.stderr, code };
+  }
+
+  it('runs a task from an empty ESM project', async () => {
+    const main = `
+      import { createClient } from 'remuda/client';
+      const client = createClient({ address: process.argv[2] });
+      console.log(JSON.stringify(await client.run('echo', { from: 'esm' })));
+      await client.close();`;
+    const cwd = await project('esm', { 'package.json': '{ "type": "module" }', 'main.js': main });
+    expect(await outputOf(cwd, 'main.js')).toEqual({ stdout: '{"from":"esm"}', stderr: '', code: 0 });
+  });
+
+  it('runs a task from an empty CommonJS project', async () => {
+    const main = `
+      const { createClient } = require('remuda/client');
+      const client = createClient({ address: process.argv[2] });
+      client.run('echo', { from: 'cjs' })
+        .then((result) => console.log(JSON.stringify(result)))
+        .finally(() => client.close());`;
+    const cwd = await project('cjs', { 'package.json': '{}', 'main.js': main });
+    expect(await outputOf(cwd, 'main.js')).toEqual({ stdout: '{"from":"cjs"}', stderr: '', code: 0 });
+  });
+
+  it('runs a task from an empty TypeScript project, strict, with every declaration checked', async () => {
+    const main = `
+      import { createClient, type Client, type TaskInfo } from 'remuda/client';
+      interface Tasks { echo: { in: { from: string }; out: { from: string } } }
+      const client: Client<Tasks> = createClient<Tasks>({ address: process.argv[2] ?? '' });
+      const result: { from: string } = await client.run('echo', { from: 'ts' }, { timeoutMs: 30_000 });
+      console.log(JSON.stringify(result));
+      const states: TaskInfo['state'][] = [];
+      for await (const { state } of client.list({ type: 'echo' })) states.push(state);
+      console.log(states.join());
+      await client.close();
+      // @ts-expect-error -- the map says that \`from\` is a string
+      export const wrong = () => client.run('echo', { from: 1 });`;
+    const options = { strict: true, target: 'es2022', outDir: 'out', skipLibCheck: false, types: ['node'] };
+    const nodenext = { compilerOptions: { ...options, module: 'nodenext' }, files: ['main.ts', 'readme.ts'] };
+    const bundler = {
+      compilerOptions: { ...options, module: 'esnext', moduleResolution: 'bundler', noEmit: true },
+      files: ['main.ts'],
+    };
+    const cwd = await project('ts', {
+      'package.json': '{ "type": "module" }',
+      'main.ts': main,
+      'readme.ts': readmeExample(),
+      'tsconfig.json': JSON.stringify(nodenext),
+      'tsconfig.bundler.json': JSON.stringify(bundler),
+    });
+    await tsc(cwd, ['-p', 'tsconfig.bundler.json']);
+    await tsc(cwd, []);
+    expect(await outputOf(cwd, 'out/main.js')).toEqual({ stdout: '{"from":"ts"}\nSUCCEEDED', stderr: '', code: 0 });
+    const sha256 = createHash('sha256')
+      .update(readFileSync(`${ROOT}README.md`))
+      .digest('hex');
+    const readme = await outputOf(cwd, 'out/readme.js', EXAMPLES);
+    expect(readme).toEqual({ stdout: sha256, stderr: '', code: 0 });
+  });
+});
+
+async function npm(cwd: string, args: readonly string[]): Promise<string> {
+  return output('npm', args, cwd);
+}
+
+async function tsc(cwd: string, args: readonly string[]): Promise<void> {
+  await output(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), ...args], cwd);
+}
+
+/** What it prints to stdout; throws with all that it printed if it fails. */
+async function output(command: string, args: readonly string[], cwd: string): Promise<string> {
+  try {
+    const { stdout } = await promisify(execFile)(command, args, { cwd, maxBuffer: 64 * 1_048_576 });
+    return stdout;
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout?: string; stderr?: string };
+    throw new Error(`${command} ${args.join(' ')} failed:\n${stdout ?? ''}${stderr ?? ''}`, { cause: error });
+  }
+}
