@@ -47,8 +47,8 @@ interface TaskRecord {
   readonly calls: Set<CallRecord>;
   /** Submits on the stream without acknowledgement, in order. */
   readonly sent: CallRecord[];
-  /** The coordinator will tell its end on this stream. */
-  awaited: boolean;
+  /** Whether the coordinator will tell its end on this stream, and since when: an await, or a submit that it has accepted. */
+  awaited: 'no' | 'asked' | 'submitted';
 }
 
 /** A frame holds elements up to this together, or one larger element alone. */
@@ -172,7 +172,7 @@ export class CallBook {
     this.#queued.prepend(again);
     for (const task of this.#tasks.values()) {
       task.sent.length = 0;
-      task.awaited = false;
+      task.awaited = 'no';
       this.#touch(task);
     }
     this.#admit();
@@ -201,7 +201,7 @@ export class CallBook {
       this.#dirty.delete(task);
       if (change === undefined) continue;
       count += 1;
-      task.awaited = change === 'await';
+      task.awaited = change === 'await' ? 'asked' : 'no';
       (change === 'await' ? frame.awaits : frame.detaches).push(task.taskId);
       this.#tidy(task);
     }
@@ -257,7 +257,7 @@ export class CallBook {
       this.#refusedWith(FleetError.fromStatusMessage(ack.error), record, hold);
       return;
     }
-    if (record.kind === 'run') task.awaited = true;
+    if (record.kind === 'run') task.awaited = 'submitted';
     this.#dropTask(record);
     if (record.abandoned === 'cancel') this.emit({ kind: 'cancel', taskId: record.taskId });
     if (record.abandoned === undefined) this.emit({ kind: 'accepted', callId: record.callId, ack });
@@ -274,7 +274,8 @@ export class CallBook {
       record.state = 'queued';
       this.#refused.push(record);
     } else {
-      this.#fail(record, error);
+      this.emit({ kind: 'failed', callId: record.callId, error });
+      this.#end(record);
     }
   }
 
@@ -282,7 +283,9 @@ export class CallBook {
     const task = this.#tasks.get(result.taskId);
     // Under way when the last of its calls went away.
     if (task === undefined) return;
-    task.awaited = false;
+    // That there was no such task is older news than that a submit of it was accepted: acknowledgements go first in a frame.
+    if (result.error !== undefined && task.awaited === 'submitted') return;
+    task.awaited = 'no';
     this.#touch(task);
     // A submit of the same id that is not acknowledged yet gets an answer of its own.
     const calls = [...task.calls].filter(({ state }) => state === 'accepted');
@@ -299,6 +302,7 @@ export class CallBook {
     }
   }
 
+  /** Ends a call that nothing has been heard of: one that is sent keeps its place until it is acknowledged. */
   #fail(record: CallRecord, error: FleetError): void {
     this.emit({ kind: 'failed', callId: record.callId, error });
     if (record.state === 'sent') {
@@ -338,7 +342,7 @@ export class CallBook {
   #taskOf(taskId: string): TaskRecord {
     const found = this.#tasks.get(taskId);
     if (found !== undefined) return found;
-    const task: TaskRecord = { taskId, calls: new Set(), sent: [], awaited: false };
+    const task: TaskRecord = { taskId, calls: new Set(), sent: [], awaited: 'no' };
     this.#tasks.set(taskId, task);
     return task;
   }
@@ -350,7 +354,7 @@ export class CallBook {
   }
 
   #tidy(task: TaskRecord): void {
-    if (task.calls.size === 0 && task.sent.length === 0 && !task.awaited) this.#tasks.delete(task.taskId);
+    if (task.calls.size === 0 && task.sent.length === 0 && task.awaited === 'no') this.#tasks.delete(task.taskId);
   }
 }
 
@@ -359,7 +363,7 @@ export class CallBook {
  * each may be the one that makes the coordinator await the task.
  */
 function changeOf({ calls, sent, awaited }: TaskRecord): 'await' | 'detach' | undefined {
-  if (awaited) return calls.size === 0 && sent.length === 0 ? 'detach' : undefined;
+  if (awaited !== 'no') return calls.size === 0 && sent.length === 0 ? 'detach' : undefined;
   for (const { state } of calls) if (state === 'accepted') return 'await';
   return undefined;
 }

@@ -1,5 +1,6 @@
 import { status as Code } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
+import { TaskState } from '../../../proto/gen/remuda/v1/task_pb.js';
 import { StreamRig } from './stream-rig.js';
 
 describe('a task stream', () => {
@@ -67,6 +68,7 @@ describe('a task stream', () => {
     rig.refuse(['a'], Code.RESOURCE_EXHAUSTED, 'QUEUE_FULL', 1_000);
     rig.acknowledge('b');
     expect(rig.outcomes).toEqual(['failed 1 QUEUE_FULL', 'accepted 2']);
+    expect(rig.machine.calls).toMatchObject({ size: 0, inFlight: 0, inFlightBytes: 0 });
     expect(rig.failure(1)).toMatchObject({ code: Code.RESOURCE_EXHAUSTED, retryDelayMs: 1_000 });
   });
 
@@ -104,6 +106,16 @@ describe('two calls for one task', () => {
     expect(rig.awaits()).toEqual([]);
     rig.finish('a');
     expect(rig.outcomes).toEqual(['accepted 1', 'ended 1', 'ended 2']);
+  });
+
+  it('should not both fail because the task was not there when the first asked', () => {
+    const rig = new StreamRig();
+    rig.opened('result', 'a');
+    rig.call('run', 'a');
+    const error = { code: Code.NOT_FOUND, message: 'gone' };
+    rig.say({ submitAcks: [{ taskId: 'a', state: TaskState.QUEUED }], results: [{ taskId: 'a', error }] });
+    rig.finish('a');
+    expect(rig.outcomes).toEqual(['accepted 2', 'ended 1', 'ended 2']);
   });
 
   it('should be answered in order when the second says something else', () => {

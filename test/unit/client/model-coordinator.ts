@@ -1,0 +1,91 @@
+import { create } from '@bufbuild/protobuf';
+import { status as Code } from '@grpc/grpc-js';
+import { FleetError } from '../../../proto/fleet-error.js';
+import { TaskState } from '../../../proto/gen/remuda/v1/task_pb.js';
+import {
+  OpenTaskStreamResponseSchema,
+  StreamResultSchema,
+  StreamSubmitAckSchema,
+  type OpenTaskStreamRequest,
+  type OpenTaskStreamResponse,
+  type StreamResult,
+  type StreamSubmitAck,
+} from '../../../proto/gen/remuda/v1/task_service_pb.js';
+
+/** What the contract says of a client's stream, in the fewest words: an independent judge of the machine. */
+export class ModelCoordinator {
+  /** Durable: type by task. */
+  readonly tasks = new Map<string, string>();
+  readonly ended = new Set<string>();
+  /** Of the stream there is. */
+  readonly awaited = new Set<string>();
+  /** Submits are refused for now. */
+  refuses = false;
+  /** Tasks of which a submit was refused for now. */
+  readonly refused = new Set<string>();
+  #acks: StreamSubmitAck[] = [];
+  #results: StreamResult[] = [];
+
+  hear({ submits, awaits, detaches, resultAcks }: OpenTaskStreamRequest): void {
+    if (submits.length + awaits.length + detaches.length + resultAcks.length > 1_024)
+      throw new Error('frame too large');
+    for (const { task, await: isAwaited } of submits) {
+      const { taskId = '', type = '' } = task ?? {};
+      const error = this.#refusal(taskId, type);
+      if (error === undefined) this.tasks.set(taskId, type);
+      const ack = { taskId, state: TaskState.QUEUED };
+      this.#acks.push(
+        create(StreamSubmitAckSchema, error === undefined ? ack : { taskId, error: error.toStatusMessage() }),
+      );
+      if (error === undefined && isAwaited) this.#await(taskId);
+    }
+    for (const taskId of awaits) this.#await(taskId);
+    for (const taskId of detaches) this.awaited.delete(taskId);
+    for (const taskId of resultAcks) if (!this.ended.has(taskId)) throw new Error(`${taskId} has not ended`);
+  }
+
+  /** What waits for the client, in one frame. */
+  speak(): OpenTaskStreamResponse | undefined {
+    if (this.#acks.length + this.#results.length === 0) return undefined;
+    const frame = create(OpenTaskStreamResponseSchema, { submitAcks: this.#acks, results: this.#results });
+    this.#acks = [];
+    this.#results = [];
+    return frame;
+  }
+
+  /** A task has ended. */
+  end(taskId: string): void {
+    this.ended.add(taskId);
+    if (this.awaited.delete(taskId)) this.#tell(taskId);
+  }
+
+  /** The stream is gone, with all that was on its way. */
+  cut(): void {
+    this.awaited.clear();
+    this.#acks = [];
+    this.#results = [];
+  }
+
+  #refusal(taskId: string, type: string): FleetError | undefined {
+    if (this.refuses) {
+      this.refused.add(taskId);
+      return new FleetError(Code.UNAVAILABLE, 'STORE_UNAVAILABLE', 'later', { retryDelayMs: 500 });
+    }
+    const known = this.tasks.get(taskId);
+    if (known === undefined || known === type) return undefined;
+    return new FleetError(Code.ALREADY_EXISTS, 'TASK_ID_TAKEN', 'taken');
+  }
+
+  #await(taskId: string): void {
+    if (this.ended.has(taskId)) this.#tell(taskId);
+    else if (this.tasks.has(taskId)) this.awaited.add(taskId);
+    else {
+      const error = new FleetError(Code.NOT_FOUND, 'TASK_NOT_FOUND', 'gone').toStatusMessage();
+      this.#results.push(create(StreamResultSchema, { taskId, error }));
+    }
+  }
+
+  #tell(taskId: string): void {
+    this.#results.push(create(StreamResultSchema, { taskId, state: TaskState.SUCCEEDED }));
+  }
+}
