@@ -94,6 +94,11 @@ export class CallBook {
     return this.#waiting.size;
   }
 
+  /** True while acknowledgements are under way. */
+  get awaitsAcks(): boolean {
+    return this.#sent.size > 0;
+  }
+
   /** True if there are submits or awaits to tell. */
   get hasToTell(): boolean {
     return this.#queued.size > 0 || this.#dirty.size > 0;
@@ -111,7 +116,7 @@ export class CallBook {
       });
     }
     const { callId, kind, taskId, task, bytes } = call;
-    const fresh = { state: 'waiting', wasSent: false, awaits: false, abandoned: undefined } as const;
+    const fresh = { state: 'waiting', wasSent: false, abandoned: undefined } as const;
     const record: CallRecord = { callId, kind, taskId, task, bytes, ...fresh };
     this.#calls.set(callId, record);
     this.#waiting.push(record);
@@ -198,8 +203,6 @@ export class CallBook {
       count += 1;
       task.awaited = change === 'await';
       (change === 'await' ? frame.awaits : frame.detaches).push(task.taskId);
-      // The frame comes after these submits: what they asked to await is not awaited any more.
-      if (change === 'detach') for (const record of task.sent) record.awaits = false;
       this.#tidy(task);
     }
     if (!refusesForNow) count = this.#putSubmits(frame, count);
@@ -217,10 +220,9 @@ export class CallBook {
       bytes += record.bytes;
       record.state = 'sent';
       record.wasSent = true;
-      record.awaits = record.kind === 'run';
       this.#sent.add(record);
       this.#taskOf(record.taskId).sent.push(record);
-      frame.submits.push(create(StreamSubmitSchema, { task: record.task, await: record.awaits }));
+      frame.submits.push(create(StreamSubmitSchema, { task: record.task, await: record.kind === 'run' }));
     }
     return count;
   }
@@ -255,7 +257,7 @@ export class CallBook {
       this.#refusedWith(FleetError.fromStatusMessage(ack.error), record, hold);
       return;
     }
-    if (record.awaits) task.awaited = true;
+    if (record.kind === 'run') task.awaited = true;
     this.#dropTask(record);
     if (record.abandoned === 'cancel') this.emit({ kind: 'cancel', taskId: record.taskId });
     if (record.abandoned === undefined) this.emit({ kind: 'accepted', callId: record.callId, ack });
@@ -352,9 +354,12 @@ export class CallBook {
   }
 }
 
-/** What the next frame must say so that the coordinator awaits what is wanted. */
-function changeOf({ calls, awaited }: TaskRecord): 'await' | 'detach' | undefined {
-  if (awaited) return calls.size === 0 ? 'detach' : undefined;
+/**
+ * What the next frame must say so that the coordinator awaits what is wanted. A detach waits for the acknowledgements under way:
+ * each may be the one that makes the coordinator await the task.
+ */
+function changeOf({ calls, sent, awaited }: TaskRecord): 'await' | 'detach' | undefined {
+  if (awaited) return calls.size === 0 && sent.length === 0 ? 'detach' : undefined;
   for (const { state } of calls) if (state === 'accepted') return 'await';
   return undefined;
 }

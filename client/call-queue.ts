@@ -13,8 +13,6 @@ export interface CallRecord extends Omit<StreamCall, 'task' | 'bytes'> {
   state: 'waiting' | 'queued' | 'sent' | 'accepted' | 'over';
   /** Some frame with it was written, maybe on a stream before this one. */
   wasSent: boolean;
-  /** Its acknowledgement will mean that the coordinator awaits the task for us. */
-  awaits: boolean;
   /** The caller is gone, and this is what it wants of the task; the acknowledgement is still to come. */
   abandoned: 'cancel' | 'keep' | undefined;
 }

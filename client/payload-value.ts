@@ -57,7 +57,7 @@ export function resultValue(taskId: string, payload: Payload | undefined): unkno
   throw new FleetError(Code.DATA_LOSS, RESULT_NOT_JSON, message, { metadata: { task_id: taskId } });
 }
 
-/** A copy: the bytes are a view of a whole frame, which would stay in memory with them. */
+/** A copy: the bytes are a view of a whole frame, which would stay in memory with them. (Buffer.slice would be such a view too.) */
 function bytesOf({ contentType, data }: PayloadContent): PayloadContent {
-  return { contentType, data: data.slice() };
+  return { contentType, data: new Uint8Array(data) };
 }

@@ -213,7 +213,8 @@ export class TaskStreamMachine {
     const state = this.#state;
     if (state.t !== 'Open' && state.t !== 'Leaving') return undefined;
     const frame = this.#book.takeFrame(this.#holdUntilMs > 0);
-    if (frame === undefined && state.t === 'Leaving') {
+    // An acknowledgement under way may leave something to detach or to cancel.
+    if (frame === undefined && state.t === 'Leaving' && !this.#book.awaitsAcks) {
       this.#effects.push({ kind: 'hangUp', streamNumber: state.streamNumber, gently: true });
       this.#closed();
     }

@@ -16,8 +16,8 @@ export function loadFailureText(path: string, error: unknown): string {
   if (unknown !== undefined && TYPESCRIPT_EXTENSIONS.includes(extname(unknown))) {
     const who = unknown === path ? `handlers file ${path}` : `handlers file ${path} imports ${unknown}, which`;
     return (
-      `${who} is TypeScript, and this Node (${process.version}) does not run that by itself. Use Node 22.18 or newer, ` +
-      `${OTHERWISE}`
+      `${who} is TypeScript, and this Node (${process.version}) does not run that by itself. ` +
+      `Use Node 22.18 or newer, ${OTHERWISE}`
     );
   }
   const details = error instanceof Error ? (error.stack ?? String(error)) : String(error);

@@ -14,8 +14,8 @@ import { SupervisorLink } from './supervisor-link.js';
 export interface SessionPlace {
   /** Sends to the handlers' side; `transfer` lists buffers that may be moved. Must not call back before it returns. */
   readonly post: (message: FromSession, transfer: ArrayBuffer[]) => void;
-  /** The handlers run on this same loop; see {@link SessionHostOptions.handlersBeside}. */
-  readonly handlersBeside: boolean;
+  /** The handlers run on this same loop. */
+  readonly handlersBeside: SessionHostOptions['handlersBeside'];
   /** The longest delay of the handlers' loop since the last call, in milliseconds. */
   readonly takeLagMs: () => number;
   /** Monotonic milliseconds. */

@@ -43,4 +43,21 @@ describe('a handler that blocks its process', () => {
     const [first, second] = place.entries();
     expect(second?.pid).not.toBe(first?.pid);
   });
+
+  // Inline, nothing can be said once the handler is entered: what was said before must be enough to charge it.
+  it('becomes POISON when it costs three workers with inline sessions their life', async () => {
+    await using place = await makeFolder();
+    const { address } = await startCoordinator();
+    await startWorker(HANDLERS, address, ['--worker-id', 'w', '--processes', '1', '--session', 'inline'], place);
+    using stubs = new Stubs(address);
+    const running = stubs.run({ task: { type: 'block', payload: json({ ms: 600_000 }) } });
+    for (let life = 1; life <= 3; life += 1) {
+      await place.entered(life);
+      process.kill(place.entries()[life - 1]?.pid ?? 0, 'SIGKILL');
+    }
+    const { task } = await running;
+    expect(task).toMatchObject({ state: TaskState.DEAD_LETTERED, failure: { reason: 'POISON' } });
+    const lost = AttemptOutcome.WORKER_LOST;
+    expect(task?.attempts.map(({ outcome }) => outcome)).toEqual([lost, lost, lost]);
+  });
 });

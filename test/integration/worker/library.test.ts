@@ -23,7 +23,7 @@ async function open(options: Partial<WorkerOptions>) {
 
 /** In the same turn of the loop, but long after the handler has returned. */
 async function spoilLater(bytes: Uint8Array): Promise<void> {
-  for (let step = 0; step < 100; step += 1) await null;
+  for (let step = 0; step < 100; step += 1) await Promise.resolve();
   bytes.fill(0);
 }
 
@@ -110,7 +110,9 @@ describe.each(SESSION_MODES)('createWorker, session %s', { timeout: 60_000 }, (m
     const { coordinator, worker } = await setup();
     worker.registerTaskHandler('wait', (_, ctx) => {
       ctx.progress({ percent: 10 });
-      return new Promise((_resolve, reject) => ctx.signal.addEventListener('abort', () => reject(ctx.signal.reason)));
+      return new Promise((_resolve, reject) =>
+        ctx.signal.addEventListener('abort', () => reject(ctx.signal.reason as Error)),
+      );
     });
     await worker.start();
     const first = await coordinator.session();

@@ -44,7 +44,9 @@ async function uses(): Promise<void> {
 describe('the types of a client', () => {
   it('should know what a type takes and gives', () => {
     expectTypeOf(uses).returns.resolves.toBeVoid();
-    expectTypeOf(typed.run<'resize'>).parameter(1).toEqualTypeOf<{ width: number }>();
+    expectTypeOf(typed.run<'resize'>)
+      .parameter(1)
+      .toEqualTypeOf<{ width: number }>();
     expectTypeOf<'rotate'>().not.toExtend<Parameters<typeof typed.run>[0]>();
   });
 });

@@ -47,7 +47,9 @@ describe('encodeTask', () => {
     const { task, onAbandon, signal } = encode(undefined);
     expect(text(encode(undefined))).toBe('null');
     expect(task.options).toMatchObject({ requiredLabels: {}, metadata: {}, traceparent: '' });
-    expect([task.options?.priority, task.options?.timeout, task.options?.retryPolicy]).toEqual(Array(3).fill(undefined));
+    expect([task.options?.priority, task.options?.timeout, task.options?.retryPolicy]).toEqual(
+      Array(3).fill(undefined),
+    );
     expect({ onAbandon, signal }).toEqual({ onAbandon: 'cancel', signal: undefined });
   });
 
@@ -65,8 +67,19 @@ describe('encodeTask', () => {
       'x'.repeat(200),
       {
         ...{ taskId: 'nine', priority: 101, timeoutMs: 0.5, deadlineMs: -1, deadline: 'soon', runAt: new Date(NaN) },
-        ...{ maxAttempts: 0, requiredLabels: { 'a b': 1 }, metadata: ['a'], traceparent: 'x', contentType: 'image/png' },
-        ...{ retry: { maxAttempts: 101, times: 3, nonRetryableReasons: ['no'] }, signal: {}, onAbandon: 'drop', timeout: 5 },
+        ...{
+          maxAttempts: 0,
+          requiredLabels: { 'a b': 1 },
+          metadata: ['a'],
+          traceparent: 'x',
+          contentType: 'image/png',
+        },
+        ...{
+          retry: { maxAttempts: 101, times: 3, nonRetryableReasons: ['no'] },
+          signal: {},
+          onAbandon: 'drop',
+          timeout: 5,
+        },
       },
       'no type',
     );
@@ -75,7 +88,13 @@ describe('encodeTask', () => {
       [
         ...['payload', 'type', 'options.contentType', 'options.taskId', 'options.signal', 'options.onAbandon'],
         ...['options.priority', 'options.timeoutMs', 'options.deadlineMs', 'options.deadline', 'options.deadline'],
-        ...['options.runAt', 'options.maxAttempts', 'options.maxAttempts', 'options.retry.maxAttempts', 'options.timeout'],
+        ...[
+          'options.runAt',
+          'options.maxAttempts',
+          'options.maxAttempts',
+          'options.retry.maxAttempts',
+          'options.timeout',
+        ],
         ...['options.retry.times', 'options.retry.nonRetryableReasons', 'options.requiredLabels', 'options.metadata'],
         ...['options.requiredLabels["a b"]', 'options.traceparent'],
       ].sort(),

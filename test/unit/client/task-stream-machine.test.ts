@@ -141,21 +141,17 @@ describe('two calls for one task', () => {
     expect(rig.outcomes.at(-1)).toBe('ended 2');
   });
 
-  it('should await again although an acknowledgement of an abandoned one comes after its detach', () => {
+  it('should not be detached while one of them is not acknowledged', () => {
     const rig = new StreamRig();
     rig.add('run', 'a');
     rig.opened('run', 'a');
     rig.acknowledge('a');
-    rig.machine.abandon(1, 'keep');
-    rig.machine.abandon(2, 'keep');
-    rig.turn();
-    expect(rig.detaches()).toEqual(['a']);
-    // Read before the detach, answered after it: the coordinator awaits nothing.
-    rig.writable = false;
+    rig.abandon(1, 'keep');
+    rig.abandon(2, 'keep');
+    expect(rig.detaches()).toEqual([]);
     rig.acknowledge('a');
+    expect(rig.detaches()).toEqual(['a']);
     rig.call('result', 'a');
-    rig.writable = true;
-    rig.turn();
     expect(rig.awaits()).toEqual(['a']);
   });
 
@@ -445,6 +441,9 @@ describe('close', () => {
       expect.stringContaining('task c was not sent'),
     ]);
     expect(rig.detaches()).toEqual(['a']);
+    expect(rig.machine.state.t).toBe('Leaving');
+    rig.acknowledge('b');
+    expect(rig.detaches()).toEqual(['a', 'b']);
     expect(rig.cancels).toEqual([]);
     expect(rig.effects.slice(-2)).toEqual([{ kind: 'hangUp', streamNumber: 1, gently: true }, { kind: 'closed' }]);
     expect(() => rig.add('submit', 'd')).toThrow(expect.objectContaining({ reason: 'CLIENT_CLOSED' }));
@@ -474,7 +473,7 @@ describe('close', () => {
     expect(rig.outcomes).toEqual(['failed 1 CLIENT_CLOSED']);
   });
 
-  it('should end at once without a stream, and cancel what was to be cancelled', () => {
+  it('should end at once without a stream, and with one that ends: what was to be cancelled is', () => {
     const idle = new StreamRig();
     idle.machine.close(idle.nowMs, 0);
     idle.turn();
@@ -484,6 +483,8 @@ describe('close', () => {
     rig.abandon(1, 'cancel');
     rig.machine.close(rig.nowMs, 0);
     rig.turn();
+    expect(rig.machine.state.t).toBe('Leaving');
+    rig.cut();
     expect(rig.cancels).toEqual(['a']);
     expect(rig.machine.state.t).toBe('Closed');
   });

@@ -916,7 +916,7 @@ export const TaskService: GenService<{
   /**
    * ListTasks lists tasks, the newest submit first.
    *
-   * A page ends early when enough has been looked at, or when its payloads take 3 MiB: it may be short, even empty, and the
+   * A page ends early when enough has been looked at, or when its payloads take 1 MiB: it may be short, even empty, and the
    * list goes on as long as there is a next_page_token. Errors: INVALID_ARGUMENT / INVALID_PAGE for a page_size below 0 or
    * a page_token that did not come from here with the same filter; INVALID_ARGUMENT / INVALID_FILTER.
    *

@@ -1,0 +1,57 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { createClient } from '../../client/index.js';
+import { endPrograms, startCoordinator, startWorker } from '../support/programs.js';
+import { HANDLERS, makeFolder } from './ledger.js';
+
+afterEach(endPrograms);
+
+const RUNS = 10_000;
+/** When the coordinator is killed: long before the end, long after the beginning. */
+const ENTERED_BEFORE_KILL = 1_000;
+
+describe('kill -9 of the coordinator under a waiting client', () => {
+  it(`lets ${RUNS} runs resolve, each once with its own result, and runs nothing twice`, async () => {
+    await using place = await makeFolder();
+    const first = await startCoordinator(['--store', place.store]);
+    for (const id of ['a', 'b']) {
+      await startWorker(HANDLERS, first.address, ['--worker-id', id, '--slots', '50'], place);
+    }
+    await using client = createClient({ address: first.address });
+    const ends: string[] = [];
+    client.on('disconnected', ({ code }) => ends.push(code));
+    const results = Array.from({ length: RUNS }, (_, n) => client.run('echo', n));
+    await place.entered(ENTERED_BEFORE_KILL);
+    first.program.kill('SIGKILL');
+    await first.program.exit();
+    expect(client.stats.inFlight).toBeGreaterThan(0);
+    const reconnected = new Promise((resolve) => client.on('connected', resolve));
+
+    await startCoordinator(['--store', place.store, '--listen', first.address]);
+    await reconnected;
+    expect(await Promise.all(results)).toEqual(Array.from({ length: RUNS }, (_, n) => n));
+    expect(ends).toHaveLength(1);
+    expect(client.stats).toMatchObject({ inFlight: 0, waiting: 0, reconnects: 1 });
+    // Workers that come back within their lease go on with what they hold, so not even a crash makes a handler run twice.
+    const entries = place.entries();
+    expect(entries).toHaveLength(RUNS);
+    expect(new Set(entries.map(({ taskId }) => taskId)).size).toBe(RUNS);
+  });
+
+  it('takes up a watch where it was', async () => {
+    await using place = await makeFolder();
+    const first = await startCoordinator(['--store', place.store]);
+    await using client = createClient({ address: first.address });
+    const { taskId } = await client.submit('echo', 'watched');
+    const states: string[] = [];
+    const watched = (async () => {
+      for await (const { state } of client.watch(taskId)) states.push(state);
+    })();
+    await expect.poll(() => states).toEqual(['QUEUED']);
+    first.program.kill('SIGKILL');
+    await first.program.exit();
+    await startCoordinator(['--store', place.store, '--listen', first.address]);
+    await startWorker(HANDLERS, first.address, ['--worker-id', 'w'], place);
+    await watched;
+    expect(states.at(-1)).toBe('SUCCEEDED');
+  });
+});
