@@ -104,7 +104,7 @@ describe('OpenTaskStream', () => {
 
   it('refuses single submits with their own errors, in the order of the submits', async () => {
     using fleet = await setup();
-    const { worker, client, task } = fleet;
+    const { client, task } = fleet;
     const taken = task();
     await stubs.submit(taken);
     const fine = task();
@@ -230,7 +230,7 @@ describe('CancelTask', () => {
 describe('WatchTask', () => {
   it('shows the task as it stands and after each change, to its end', async () => {
     using fleet = await setup();
-    const { worker, client, task } = fleet;
+    const { worker, task } = fleet;
     const one = task();
     const watch = stubs.stream(TaskService.method.watchTask, { taskId: one.taskId });
     expect(FleetError.from(await watch.error())).toMatchObject({ code: Code.NOT_FOUND, reason: 'TASK_NOT_FOUND' });
