@@ -114,12 +114,12 @@ function zshScript(places: readonly Place[], takers: readonly string[]): string 
   const described = (words: readonly Word[]) =>
     words.map(({ text, about }) => quote(`${text}:${about.replaceAll(':', '\\:')}`)).join(' ');
   const arm = ({ commands, options, choices }: Place) =>
-    `commands=(${described(commands)} ${choices.map(quote).join(' ')}); options=(${described(options)})`;
+    `names=(${described(commands)} ${choices.map(quote).join(' ')}); flags=(${described(options)})`;
   return `#compdef remuda
 # Completes remuda in zsh: source <(remuda completion zsh), after compinit
 _remuda() {
   local word previous='' route='' at
-  local -a commands options
+  local -a names flags
   for ((at = 2; at < CURRENT; at++)); do
     word="\${words[at]}"
     case "$previous" in
@@ -140,14 +140,15 @@ ${valueArms(places, (values) => `compadd -- ${values}; return`).join('\n')}
 ${caseArms(places, arm)}
   esac
   if [[ "\${words[CURRENT]}" == -* ]]; then
-    _describe -o 'option' options
-  elif (( \${#commands} )); then
-    _describe 'command' commands
+    _describe -o 'option' flags
+  elif (( \${#names} )); then
+    _describe 'command' names
   else
     _files
   fi
 }
-compdef _remuda remuda
+# From a folder of $fpath the first press of the key comes here; sourced, nothing is to be completed yet.
+if [[ "\${funcstack[1]}" == _remuda ]]; then _remuda "$@"; else compdef _remuda remuda; fi
 `;
 }
 
@@ -168,7 +169,9 @@ function fishScript(places: readonly Place[], takers: readonly string[]): string
 function __remuda_at
     set -l path ''
     set -l previous ''
-    for word in (commandline -opc)[2..-1]
+    set -l words (commandline -opc)
+    set -e words[1]
+    for word in $words
         if contains -- $previous ${takers.join(' ')}
             set previous ''
             continue

@@ -3,17 +3,20 @@ import { FleetError } from '../../proto/fleet-error.js';
 
 /** What `remuda` exits with. */
 export const EXIT = {
-  /** Done; with --wait: the task SUCCEEDED. */
+  /** Done; with --wait, --each and `watch`: SUCCEEDED, all of them. */
   done: 0,
-  /** With --wait: the task ended otherwise than SUCCEEDED. `remuda dev`: a program that it started ended by itself. */
+  /**
+   * With --wait and `watch`: the task ended otherwise than SUCCEEDED; with --each: a line failed. `remuda dev`: a program that it
+   * started ended by itself.
+   */
   failed: 1,
   /** The command line cannot be used, or the payload is no JSON or too large. Nothing was sent. */
   usage: 2,
   /** The coordinator does not answer, or cannot take anything now; the same again later may work. */
   unreachable: 3,
-  /** --wait-timeout has passed; the task goes on. */
+  /** --wait-timeout has passed; the task, or the drain, goes on. */
   timedOut: 4,
-  /** The coordinator refused: not found, already exists, over a bound. */
+  /** The coordinator refused: not found, already exists, over a bound. Of several ids the others are done all the same. */
   refused: 5,
   /** A bug in `remuda`. */
   bug: 70,

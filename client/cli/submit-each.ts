@@ -3,21 +3,17 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { toJson } from '@bufbuild/protobuf';
 import { status as Code } from '@grpc/grpc-js';
 import { FleetError } from '../../proto/fleet-error.js';
-import { PayloadSchema, type Payload } from '../../proto/gen/remuda/v1/payload_pb.js';
-import { TaskState } from '../../proto/gen/remuda/v1/task_pb.js';
-import { isJson, parseJson, payloadContent } from '../../proto/payload.js';
 import { MAX_PAYLOAD_BYTES } from '../rpc.js';
 import type { CliContext } from './cli-context.js';
-import { enumName } from './enum-name.js';
 import { CliError, errorText, EXIT, exitStatusOf } from './exit-status.js';
 import { FlightWindow } from './flight-window.js';
 import { jsonPayload, PayloadError, payloadTooLarge } from './json-payload.js';
 import { payloadLines, type PayloadLine } from './payload-lines.js';
 import { ProgressLine } from './progress-line.js';
 import type { TaskRequest } from './task-request.js';
+import { endedRow, NOT_AWAITED, rowText, type TaskRow } from './task-row.js';
 import { TaskRunner, type EndedTask } from './task-runner.js';
 import { exactTime } from './task-text.js';
 import { printable } from './terminal.js';
@@ -151,7 +147,7 @@ class EachRun {
     this.#takenCount += 1;
     this.#runningCount += 1;
     this.#showProgress();
-    let row: Row;
+    let row: TaskRow;
     try {
       row = endedRow(task.taskId, await this.#runPatiently(task));
     } catch (error) {
@@ -180,7 +176,7 @@ class EachRun {
     }
   }
 
-  #errorRow(taskId: string, error: unknown): Row {
+  #errorRow(taskId: string, error: unknown): TaskRow {
     const fault = FleetError.from(error);
     // One task is refused for what it is; a coordinator that stays away is away for all.
     if (!this.#abort.signal.aborted && fault.code === Code.UNAVAILABLE) this.#end({ why: 'failed', error: fault });
@@ -195,7 +191,7 @@ class EachRun {
     this.#abort.abort();
   }
 
-  #row({ number, inputBytes }: PayloadLine, row: Row): void {
+  #row({ number, inputBytes }: PayloadLine, row: TaskRow): void {
     this.#endedBytes += inputBytes;
     if (row.state === 'SUCCEEDED') this.#doneCount += 1;
     else if (row.error?.reason !== NOT_AWAITED) this.#failedCount += 1;
@@ -234,43 +230,6 @@ class EachRun {
     terminal.note(`${why}, nothing more is sent: ${counts}, ${goOn}`);
     return interrupted ? EXIT.interrupted : EXIT.timedOut;
   }
-}
-
-/** Reason of a row whose task was sent and is not waited for any more. */
-const NOT_AWAITED = 'NOT_AWAITED';
-
-/** What a row says beside the line's number. */
-interface Row {
-  readonly task_id?: string;
-  readonly state?: string;
-  /** JSON text, as it came: a number keeps all its digits. */
-  readonly resultText?: string;
-  readonly error?: { readonly reason: string; readonly message: string };
-}
-
-function endedRow(taskId: string, { state, result, failure }: EndedTask): Row {
-  const name = enumName(TaskState, state);
-  if (state === TaskState.SUCCEEDED) return { task_id: taskId, state: name, resultText: resultText(result) };
-  const { reason = '', message = '' } = failure ?? {};
-  return { task_id: taskId, state: name, error: { reason, message } };
-}
-
-/** A result as JSON on one line; one that is no JSON as the contract's Payload. */
-function resultText(payload: Payload | undefined): string {
-  const { contentType, data } = payloadContent(payload);
-  if (payload === undefined || !isJson(contentType) || parseJson(data) === undefined) {
-    return payload === undefined ? 'null' : JSON.stringify(toJson(PayloadSchema, payload));
-  }
-  // Line ends stand between tokens only: within a string JSON has them escaped.
-  return new TextDecoder()
-    .decode(data)
-    .replace(/[\r\n]+/g, ' ')
-    .trim();
-}
-
-function rowText(line: number, { task_id, state, resultText: result, error }: Row): string {
-  const head = JSON.stringify({ line, task_id, state, error });
-  return result === undefined ? `${head}\n` : `${head.slice(0, -1)},"result":${result}}\n`;
 }
 
 function isBlank(byte: number): boolean {

@@ -32,7 +32,7 @@ export async function cancelTask(engine: AskedEngine, request: CancelTaskRequest
     const message = `task ${taskId} has ended ${state}: there is nothing left to cancel`;
     throw new FleetError(Code.FAILED_PRECONDITION, 'TASK_ENDED', message, { metadata: { task_id: taskId, state } });
   }
-  return create(CancelTaskResponseSchema, { state: TaskState[state] });
+  return create(CancelTaskResponseSchema, { taskId, state: TaskState[state] });
 }
 
 /**

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FleetError } from '../../../proto/fleet-error.js';
 import { TaskState } from '../../../proto/gen/remuda/v1/task_pb.js';
 import { TaskService } from '../../../proto/gen/remuda/v1/task_service_pb.js';
-import { endPrograms, startCoordinator, type Program } from '../../support/programs.js';
+import { endPrograms, startCoordinator } from '../../support/programs.js';
 import { json, parsed, Stubs } from '../../support/stubs.js';
 import { RawClient } from './raw-client.js';
 import { ended, poll, RawWorker } from './support.js';
@@ -32,7 +32,11 @@ async function setup() {
   });
   const client = new RawClient(address);
   const task = (taskId: string = randomUUID(), n: unknown = 1) => ({ taskId, type, payload: json({ n }) });
-  return { worker, client, type, task };
+  const dispose = (): void => {
+    worker[Symbol.dispose]();
+    client[Symbol.dispose]();
+  };
+  return { worker, client, task, [Symbol.dispose]: dispose };
 }
 
 function errorIn({ error }: { error?: Parameters<typeof FleetError.fromStatusMessage>[0] | undefined }): FleetError {
@@ -42,9 +46,8 @@ function errorIn({ error }: { error?: Parameters<typeof FleetError.fromStatusMes
 
 describe('OpenTaskStream', () => {
   it('answers a submit, and tells the end of what is awaited', async () => {
-    const { worker, client, task } = await setup();
-    using _w = worker;
-    using _c = client;
+    using fleet = await setup();
+    const { worker, client, task } = fleet;
     const one = task();
     client.say({ submits: [{ task: one, await: true }] });
     expect(await client.acked()).toMatchObject([
@@ -60,9 +63,8 @@ describe('OpenTaskStream', () => {
   });
 
   it('tells of an end other than success the whole task without its payload', async () => {
-    const { worker, client, task } = await setup();
-    using _w = worker;
-    using _c = client;
+    using fleet = await setup();
+    const { worker, client, task } = fleet;
     client.say({ submits: [{ task: task(), await: true }] });
     worker.fail((await worker.assignment()).attempt, 'BROKEN');
     const [result] = await client.told();
@@ -72,9 +74,8 @@ describe('OpenTaskStream', () => {
   });
 
   it('does not tell the end of what is not awaited, or not any more', async () => {
-    const { worker, client, task } = await setup();
-    using _w = worker;
-    using _c = client;
+    using fleet = await setup();
+    const { worker, client, task } = fleet;
     const [quiet, detached, wanted] = [task(), task(), task()];
     client.say({ submits: [{ task: quiet }, { task: detached, await: true }, { task: wanted, await: true }] });
     await client.acked(3);
@@ -89,9 +90,8 @@ describe('OpenTaskStream', () => {
   });
 
   it('tells an end that has come before it was awaited, whoever submitted the task', async () => {
-    const { worker, client, task } = await setup();
-    using _w = worker;
-    using _c = client;
+    using fleet = await setup();
+    const { worker, client, task } = fleet;
     const one = task();
     await stubs.submit(one);
     worker.report((await worker.assignment()).attempt, 'done');
@@ -103,9 +103,8 @@ describe('OpenTaskStream', () => {
   });
 
   it('refuses single submits with their own errors, in the order of the submits', async () => {
-    const { worker, client, task } = await setup();
-    using _w = worker;
-    using _c = client;
+    using fleet = await setup();
+    const { client, task } = fleet;
     const taken = task();
     await stubs.submit(taken);
     const fine = task();
@@ -141,9 +140,8 @@ describe('OpenTaskStream', () => {
   });
 
   it('ends well once the client has closed its side and knows everything', async () => {
-    const { worker, client, task } = await setup();
-    using _w = worker;
-    using _c = client;
+    using fleet = await setup();
+    const { worker, client, task } = fleet;
     client.say({ submits: [{ task: task(), await: true }] });
     client.close();
     worker.report((await worker.assignment()).attempt, 1);
@@ -152,8 +150,8 @@ describe('OpenTaskStream', () => {
   });
 
   it('cancels nothing when it is cut', async () => {
-    const { worker, client, task } = await setup();
-    using _w = worker;
+    using fleet = await setup();
+    const { worker, client, task } = fleet;
     const one = task();
     client.say({ submits: [{ task: one, await: true }] });
     const { attempt } = await worker.assignment();
@@ -175,9 +173,8 @@ describe('OpenTaskStream', () => {
   });
 
   it('is not ended for reading slowly: results beyond the outbox come from the store', async () => {
-    const { worker, client, task } = await setup();
-    using _w = worker;
-    using _c = client;
+    using fleet = await setup();
+    const { worker, client, task } = fleet;
     const tasks = Array.from({ length: 24 }, (_, n) => task(randomUUID(), n));
     client.say({ submits: tasks.map((one) => ({ task: one, await: true })) });
     await client.acked(24);
@@ -196,15 +193,9 @@ describe('OpenTaskStream', () => {
 });
 
 describe('OpenTaskStream and a coordinator that goes away', () => {
-  async function fresh(): Promise<{ program: Program; own: Stubs; client: RawClient }> {
-    const started = await startCoordinator(['--store', 'memory:']);
-    return { program: started.program, own: new Stubs(started.address), client: new RawClient(started.address) };
-  }
-
   it('ends with COORDINATOR_STOPPING when it stops', async () => {
-    const { program, own, client } = await fresh();
-    using _s = own;
-    using _c = client;
+    const { program, address: own } = await startCoordinator(['--store', 'memory:']);
+    using client = new RawClient(own);
     client.say({ submits: [{ task: { taskId: randomUUID(), type: 'nobody' }, await: true }] });
     await client.acked();
     program.kill('SIGTERM');
@@ -223,9 +214,8 @@ describe('CancelTask', () => {
   });
 
   it('tells the worker of a task that runs', async () => {
-    const { worker, client, task } = await setup();
-    using _w = worker;
-    using _c = client;
+    using fleet = await setup();
+    const { worker, client, task } = fleet;
     const one = task();
     client.say({ submits: [{ task: one, await: true }] });
     const { attempt } = await worker.assignment();
@@ -239,9 +229,8 @@ describe('CancelTask', () => {
 
 describe('WatchTask', () => {
   it('shows the task as it stands and after each change, to its end', async () => {
-    const { worker, client, task } = await setup();
-    using _w = worker;
-    using _c = client;
+    using fleet = await setup();
+    const { worker, task } = fleet;
     const one = task();
     const watch = stubs.stream(TaskService.method.watchTask, { taskId: one.taskId });
     expect(FleetError.from(await watch.error())).toMatchObject({ code: Code.NOT_FOUND, reason: 'TASK_NOT_FOUND' });

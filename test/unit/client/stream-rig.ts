@@ -1,5 +1,5 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { status as Code } from '@grpc/grpc-js';
+import type { status as Code } from '@grpc/grpc-js';
 import type { StreamEnd } from '../../../client/frame-stream.js';
 import type { CallKind, OnAbandon, StreamEffect } from '../../../client/stream-call.js';
 import { TaskStreamMachine, type TaskStreamTerms } from '../../../client/task-stream-machine.js';
