@@ -1,3 +1,4 @@
+import { status as Code } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createClient } from '../../client/index.js';
 import { endPrograms, startCoordinator, startWorker } from '../support/programs.js';
@@ -53,5 +54,35 @@ describe('kill -9 of the coordinator under a waiting client', () => {
     await startWorker(HANDLERS, first.address, ['--worker-id', 'w'], place);
     await watched;
     expect(states.at(-1)).toBe('SUCCEEDED');
+  });
+});
+
+describe('a coordinator that stops in good order and is started again', () => {
+  it('keeps its waiters: what was queued runs, and is told', async () => {
+    await using place = await makeFolder();
+    const first = await startCoordinator(['--store', place.store]);
+    await using client = createClient({ address: first.address });
+    const running = client.run('echo', 'patient');
+    await client.submit('echo', 'behind it');
+    first.program.kill('SIGTERM');
+    await first.program.exit();
+    const late = client.run('echo', 'submitted while it was away');
+    await startCoordinator(['--store', place.store, '--listen', first.address]);
+    await startWorker(HANDLERS, first.address, ['--worker-id', 'w'], place);
+    expect(await Promise.all([running, late])).toEqual(['patient', 'submitted while it was away']);
+  });
+
+  it('tells those whose task it has lost with its memory', async () => {
+    const first = await startCoordinator(['--store', 'memory:']);
+    await using client = createClient({ address: first.address });
+    const running = client.run('echo', 'forgotten').catch((error: unknown) => error);
+    await client.submit('echo', 'behind it');
+    first.program.kill('SIGKILL');
+    await first.program.exit();
+    await startCoordinator(['--store', 'memory:', '--listen', first.address]);
+    expect(await running).toMatchObject({
+      code: Code.NOT_FOUND,
+      reason: expect.stringMatching(/TASK_NOT_FOUND|PURGED/),
+    });
   });
 });

@@ -212,6 +212,22 @@ describe('result', () => {
   });
 });
 
+describe('a task that is larger than the coordinator takes', () => {
+  it('is refused alone, also when it is larger than a frame may be', async () => {
+    const small = await startCoordinator(['--max-payload-bytes', '1024']);
+    await using world = await setup(small.address, { maxPayloadBytes: 8 * 1_048_576 });
+    const { client, type, worker } = world;
+    const neighbour = client.run(type, 'small');
+    const large = [2_000, 3 * 1_048_576].map((chars) => refusal(client.submit(type, 'x'.repeat(chars))));
+    for (const error of await Promise.all(large)) {
+      expect(error).toMatchObject({ code: Code.INVALID_ARGUMENT, reason: 'PAYLOAD_TOO_LARGE' });
+      expect(error.message).toContain('--max-payload-bytes');
+    }
+    worker.report((await worker.assignment()).attempt, 'done');
+    expect(await neighbour).toBe('done');
+  });
+});
+
 describe('close', () => {
   it('fails what is under way, cancels nothing, and refuses all that follows', async () => {
     await using world = await setup(address);
