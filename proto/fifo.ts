@@ -34,6 +34,11 @@ export class Fifo<T> {
     return item;
   }
 
+  /** All that are in it, in order; they stay. */
+  *[Symbol.iterator](): IterableIterator<T> {
+    for (let at = this.#head; at < this.#items.length; at += 1) yield this.#items[at] as T;
+  }
+
   /** Takes out all that the predicate names, in order. O(size). */
   remove(predicate: (item: T) => boolean): T[] {
     const removed: T[] = [];

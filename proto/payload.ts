@@ -99,6 +99,14 @@ function isFinite(json: JsonValue): boolean {
   return typeof json !== 'object' || json === null || Object.values(json).every(isFinite);
 }
 
+/**
+ * A copy of bytes that were read from a message: they are a view into it, and would keep all of it in memory. (`slice()` copies
+ * nothing: what grpc-js gives us are Buffers, whose `slice` is another view.)
+ */
+export function ownBytes(data: Uint8Array): Uint8Array {
+  return new Uint8Array(data);
+}
+
 /** Content as a payload of bytes: what travels to workers and SDKs. */
 export function dataPayload({ contentType, data }: PayloadContent): Payload {
   return create(PayloadSchema, { contentType, body: { case: 'data', value: data } });

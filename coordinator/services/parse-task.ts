@@ -21,7 +21,7 @@ import {
 import { FleetError, quoted, type FieldViolation } from '../../proto/fleet-error.js';
 import type { RetryPolicy as RetryPolicyMessage, TaskOptions } from '../../proto/gen/remuda/v1/task_pb.js';
 import type { SubmitTaskRequest } from '../../proto/gen/remuda/v1/task_service_pb.js';
-import { MAX_CONTENT_TYPE_CHARS, payloadContent, requireJson } from '../../proto/payload.js';
+import { MAX_CONTENT_TYPE_CHARS, ownBytes, payloadContent, requireJson } from '../../proto/payload.js';
 import type { Content, RetryPolicy, TaskBody, TaskSpec } from '../core/task.js';
 
 /** What a submit says, checked, defaults filled in. */
@@ -120,8 +120,7 @@ function parsePayload(request: SubmitTaskRequest, maxPayloadBytes: number, fault
   if (request.payload?.body.case === 'data' && data.byteLength <= CHECKED_JSON_BYTES) {
     requireJson({ contentType, data });
   }
-  // A copy: the bytes are a view into the whole request, which would stay in memory with them.
-  return { contentType, data: data.slice() };
+  return { contentType, data: ownBytes(data) };
 }
 
 function parseSpec(type: string, options: TaskOptions | undefined, faults: FieldViolation[]): TaskSpec {

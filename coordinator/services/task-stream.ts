@@ -64,7 +64,7 @@ const INPUT_BYTES = 512;
 /** A submit whose answer has not come. */
 interface Pending {
   readonly taskId: string;
-  readonly awaited: boolean;
+  awaited: boolean;
   /** It did not get as far as the engine. */
   readonly error: Status | null;
 }
@@ -200,8 +200,18 @@ export class TaskStream {
   #detach(given: readonly string[]): void {
     const taskIds = given.map((taskId) => taskId.toLowerCase());
     for (const taskId of taskIds) this.#awaited.delete(taskId);
+    if (this.#pendingAwaits > 0) this.#detachPending(new Set(taskIds));
     this.#options.engine.abandon(this.#token, taskIds, false);
     this.#options.onDirty();
+  }
+
+  /** Their submits are under way: once these are accepted, nothing more is wanted of them. */
+  #detachPending(taskIds: ReadonlySet<string>): void {
+    for (const pending of this.#pending) {
+      if (!pending.awaited || !taskIds.has(pending.taskId)) continue;
+      pending.awaited = false;
+      this.#pendingAwaits -= 1;
+    }
   }
 
   #acknowledge(taskId: string): void {

@@ -9,7 +9,7 @@ import { FleetError, isFleetError, type FieldViolation } from '../../proto/fleet
 import type { Failure } from '../../proto/gen/remuda/v1/payload_pb.js';
 import { AttemptOutcome } from '../../proto/gen/remuda/v1/task_pb.js';
 import type { ConnectRequest, Heartbeat, Progress, Report } from '../../proto/gen/remuda/v1/worker_service_pb.js';
-import { MAX_CONTENT_TYPE_CHARS, payloadContent } from '../../proto/payload.js';
+import { MAX_CONTENT_TYPE_CHARS, ownBytes, payloadContent } from '../../proto/payload.js';
 import type { FrameInput, ReportInfo, WorkerLoad } from '../core/inputs.js';
 import type * as core from '../core/task.js';
 import { parseRef } from './parse-ref.js';
@@ -68,8 +68,7 @@ function resultOf({ result }: Report, maxPayloadBytes: number): core.Content | c
       const message = `the result has ${data.byteLength} bytes, the bound is ${maxPayloadBytes}; return a reference to it, or raise --max-payload-bytes`;
       return { reason: 'RESULT_TOO_LARGE', message, nonRetryable: true, stack: '' };
     }
-    // A copy: the bytes are a view into the whole frame, which would stay in memory with them.
-    return { contentType, data: data.slice() };
+    return { contentType, data: ownBytes(data) };
   } catch (error) {
     if (!isFleetError(error)) throw error;
     return { reason: 'RESULT_NOT_JSON', message: error.message, nonRetryable: true, stack: '' };
@@ -105,7 +104,7 @@ function parseProgress(progress: Progress, field: string, faults: FieldViolation
 function progressContent(progress: Progress, field: string, faults: FieldViolation[]): core.Content {
   try {
     const { contentType, data } = payloadContent(progress.data, `${field}.data`);
-    return { contentType, data: data.slice() };
+    return { contentType, data: ownBytes(data) };
   } catch (error) {
     if (!isFleetError(error)) throw error;
     faults.push(...error.violations);

@@ -89,6 +89,24 @@ describe('OpenTaskStream', () => {
     expect((await ended(stubs, detached.taskId)).state).toBe(TaskState.SUCCEEDED);
   });
 
+  it('takes a detach that overtakes the answer to its submit, and an await after it', async () => {
+    using fleet = await setup();
+    const { worker, client, task } = fleet;
+    const [gone, back] = [task(), task()];
+    client.say({
+      submits: [
+        { task: gone, await: true },
+        { task: back, await: true },
+      ],
+      detaches: [gone.taskId, back.taskId],
+    });
+    client.say({ awaits: [back.taskId] });
+    for (const n of [0, 1]) worker.report((await worker.assignment(n)).attempt, n);
+    expect((await client.told()).map(({ taskId }) => taskId)).toEqual([back.taskId]);
+    client.close();
+    expect((await client.end()).code).toBe(Code.OK);
+  });
+
   it('tells an end that has come before it was awaited, whoever submitted the task', async () => {
     using fleet = await setup();
     const { worker, client, task } = fleet;

@@ -191,6 +191,13 @@ describe('parseTask, bounds', () => {
     }
   });
 
+  it('copies a payload out of its request', () => {
+    const value = Buffer.from('1');
+    const { body } = parse({ payload: { body: { case: 'data', value } } });
+    value[0] = 0;
+    expect(Buffer.from(body.payload.data).toString()).toBe('1');
+  });
+
   it('rounds to whole milliseconds', () => {
     expect(withOptions({ timeout: { nanos: 1_600_000 } }).spec.timeoutMs).toBe(2);
   });
