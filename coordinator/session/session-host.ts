@@ -203,6 +203,7 @@ export class SessionHost implements SessionGateway {
       if (bytes === undefined) break;
       this.#write(hosted, bytes);
     }
+    this.#pass(hosted);
     if (session.state.t === 'Ended') this.#finish(hosted, session.state.error);
   }
 

@@ -131,7 +131,11 @@ export class Session {
   takeFrame(nowMs: number): Buffer | undefined {
     // Before the welcome nothing is said, not even that the hello has arrived: it is the first frame.
     if (this.#state.t !== 'Open') return undefined;
-    return this.#outbox.takeFrame(nowMs);
+    const wasOverBound = this.#suspect && this.#outbox.overBound;
+    const frame = this.#outbox.takeFrame(nowMs);
+    // Not only at the next look: a burst that has left makes nobody wait.
+    if (wasOverBound && !this.#outbox.overBound) this.#judge(nowMs);
+    return frame;
   }
 
   /** True if an acknowledgement is due that nothing else carries. */
