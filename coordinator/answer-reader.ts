@@ -1,3 +1,4 @@
+import { Fifo } from '../proto/fifo.js';
 import type { Reply } from './core/outputs.js';
 import type { ReplyToken } from './core/task.js';
 import type { EngineReply } from './engine.js';
@@ -15,6 +16,11 @@ export interface AnswerReaderOptions {
   readonly onError: (error: unknown) => void;
 }
 
+interface Waiting {
+  readonly token: ReplyToken;
+  readonly reply: TaskReply;
+}
+
 /** Tasks with payload and result that are in memory at once for answers: 2 MiB each at the worst, by default. */
 const TASKS_AT_ONCE = 16;
 
@@ -24,7 +30,7 @@ const TASKS_AT_ONCE = 16;
  */
 export class AnswerReader {
   readonly #options: AnswerReaderOptions;
-  #queue: { readonly token: ReplyToken; readonly reply: TaskReply }[] = [];
+  readonly #queue = new Fifo<Waiting>();
   #reading: Promise<void> | null = null;
 
   constructor(options: AnswerReaderOptions) {
@@ -33,7 +39,7 @@ export class AnswerReader {
 
   /** Answers that wait for their turn. */
   get size(): number {
-    return this.#queue.length;
+    return this.#queue.size;
   }
 
   add(token: ReplyToken, reply: TaskReply): void {
@@ -50,15 +56,9 @@ export class AnswerReader {
     try {
       // All answers of a turn are added before the first is read; and the caller must have our promise before it is over.
       await Promise.resolve();
-      while (this.#queue.length > 0) {
-        const queue = this.#queue.filter(({ token }) => this.#options.isWanted(token));
-        this.#queue = [];
-        for (let start = 0; start < queue.length; start += TASKS_AT_ONCE) {
-          await this.#answerSlice(queue.slice(start, start + TASKS_AT_ONCE));
-        }
-      }
+      for (let slice = this.#takeSlice(); slice.length > 0; slice = this.#takeSlice()) await this.#answerSlice(slice);
     } catch (error) {
-      this.#queue = [];
+      this.#queue.remove(() => true);
       this.#options.onError(error);
     } finally {
       // At once: what is added from now on begins anew.
@@ -66,7 +66,18 @@ export class AnswerReader {
     }
   }
 
-  async #answerSlice(slice: readonly { token: ReplyToken; reply: TaskReply }[]): Promise<void> {
+  /** The next that somebody still listens for; empty: nothing waits any more. */
+  #takeSlice(): Waiting[] {
+    const slice: Waiting[] = [];
+    while (slice.length < TASKS_AT_ONCE) {
+      const waiting = this.#queue.shift();
+      if (waiting === undefined) break;
+      if (this.#options.isWanted(waiting.token)) slice.push(waiting);
+    }
+    return slice;
+  }
+
+  async #answerSlice(slice: readonly Waiting[]): Promise<void> {
     const tasks = await this.#options.read(slice.map(({ reply }) => reply.taskId));
     for (const [index, { token, reply }] of slice.entries()) {
       const task = tasks[index];

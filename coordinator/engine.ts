@@ -254,9 +254,11 @@ export class Engine {
    * @returns The token to {@link abandon} it by, or null if the inbox is full.
    */
   ask(make: (token: ReplyToken) => Input, bytes: number, listener: Listener): ReplyToken | null {
-    if (!this.#inbox.hasRoom(bytes, 'client') || this.#answers.size >= this.#options.inbox.maxInputs) return null;
+    if (!this.#inbox.hasRoom(bytes, 'client')) return null;
+    const input = make(this.#nextToken);
+    if (this.#answers.size >= this.#options.inbox.maxInputs && isAnsweredFromStore(input)) return null;
     const token = this.subscribe(listener);
-    this.#inbox.push(make(token), bytes, this.#options.runtime.now().monoMs);
+    this.#inbox.push(input, bytes, this.#options.runtime.now().monoMs);
     this.#kick();
     return token;
   }
@@ -365,7 +367,8 @@ export class Engine {
   #afterTurn(): void {
     this.#turn = null;
     if (this.#status === 'failed') return;
-    if (this.#inbox.size > 0 || (this.#more && this.#status === 'running') || this.#mayPurge()) this.#kick();
+    if (this.#inbox.size > 0 || this.#inbox.isAwaited || (this.#more && this.#status === 'running') || this.#mayPurge())
+      this.#kick();
     else this.#setAlarm();
   }
 
@@ -491,6 +494,11 @@ export class Engine {
     const cause = error instanceof Error ? error : new Error(String(error));
     this.#options.onFatal(cause, cause instanceof StoreError ? EXIT_STORE : EXIT_BUG);
   }
+}
+
+/** True if its answer takes a read of its own, after the turn. */
+function isAnsweredFromStore(input: Input): boolean {
+  return input.kind === 'getTask' || (input.kind === 'submit' && input.want === 'task');
 }
 
 const NO_ROWS: ReadonlyMap<string, TaskRow> = new Map();

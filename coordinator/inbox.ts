@@ -86,6 +86,11 @@ export class Inbox {
     return batch;
   }
 
+  /** Somebody waits for room. */
+  get isAwaited(): boolean {
+    return this.#drained.length > 0;
+  }
+
   /** Calls back once, when half of the room is free again. */
   onDrained(run: () => void): void {
     this.#drained.push(run);

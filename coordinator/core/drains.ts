@@ -5,8 +5,8 @@
  */
 import type { Input } from './inputs.js';
 import type { DrainedWorker, DrainView, Reply } from './outputs.js';
-import { fits } from './pattern.js';
-import type { SchedulerState, Step } from './state.js';
+import { compilePattern, fits } from './pattern.js';
+import type { HeldDrain, SchedulerState, Step } from './state.js';
 import type { WorkerRecord } from './worker.js';
 
 type Of<K extends Input['kind']> = Extract<Input, { kind: K }>;
@@ -26,10 +26,16 @@ export function applyDrain(step: Step, { token, patterns, whenIdle }: Of<'drain'
     return;
   }
   for (const pattern of fresh) {
-    state.drains.set(pattern, now.wallMs);
+    state.drains.set(pattern, heldDrain(pattern, now.wallMs));
     step.writeDrain(pattern, now.wallMs);
   }
-  judgeAll(step);
+  // Whom an older drain keeps from work, it keeps.
+  const added = fresh.map((pattern) => [pattern, compilePattern(pattern)] as const);
+  for (const worker of state.incarnations.values()) {
+    if (worker.drainedBy !== null) continue;
+    const [pattern = null] = added.find(([, test]) => test(worker.workerId)) ?? [];
+    setDrainedBy(step, worker, pattern);
+  }
   if (whenIdle && state.drainWaits.length < MAX_DRAIN_WAITS) {
     state.drainWaits.push({ token, patterns });
     step.someIdle = true;
@@ -55,13 +61,18 @@ export function applyResume(step: Step, { token, patterns }: Of<'resume'>): void
     return;
   }
   const drains: DrainView[] = [];
-  for (const [pattern, createWallMs] of state.drains) {
+  for (const [pattern, { createWallMs }] of state.drains) {
     if (!patterns.some((one) => givesUp(one, pattern))) continue;
     drains.push({ pattern, createWallMs });
     state.drains.delete(pattern);
     step.writeDrain(pattern, null);
   }
-  const resumedWorkers = judgeAll(step);
+  let resumedWorkers = 0;
+  for (const worker of state.incarnations.values()) {
+    if (worker.drainedBy === null || state.drains.has(worker.drainedBy)) continue;
+    setDrainedBy(step, worker, drainFor(state, worker.workerId));
+    if (worker.drainedBy === null) resumedWorkers += 1;
+  }
   step.reply(token, { kind: 'resumed', drains, resumedWorkers });
 }
 
@@ -79,14 +90,19 @@ export function answerIdle(step: Step): void {
 
 /** The drain that keeps this worker from work; null: none. */
 export function drainFor({ drains }: Pick<SchedulerState, 'drains'>, workerId: string): string | null {
-  for (const pattern of drains.keys()) if (fits(pattern, workerId)) return pattern;
+  for (const [pattern, { test }] of drains) if (test(workerId)) return pattern;
   return null;
+}
+
+/** A drain as the core holds it. */
+export function heldDrain(pattern: string, createWallMs: number): HeldDrain {
+  return { createWallMs, test: compilePattern(pattern) };
 }
 
 /** Drains that are held, by pattern. */
 export function drainViews({ drains }: SchedulerState): readonly DrainView[] {
   const byPattern = [...drains].sort(([a], [b]) => (a < b ? -1 : 1));
-  return byPattern.map(([pattern, createWallMs]) => ({ pattern, createWallMs }));
+  return byPattern.map(([pattern, { createWallMs }]) => ({ pattern, createWallMs }));
 }
 
 /** A pattern gives up a drain of the same words, or of words that it stands for. */
@@ -94,19 +110,12 @@ function givesUp(pattern: string, held: string): boolean {
   return pattern === held || fits(pattern, held);
 }
 
-/** @returns How many workers may get work again. */
-function judgeAll(step: Step): number {
-  const { state } = step;
-  let resumed = 0;
-  for (const worker of state.incarnations.values()) {
-    const before = worker.drainedBy;
-    worker.drainedBy = drainFor(state, worker.workerId);
-    if ((before === null) === (worker.drainedBy === null)) continue;
-    state.matcher.refreshWorker(worker);
-    if (before !== null) resumed += 1;
-    tell(step, worker);
-  }
-  return resumed;
+function setDrainedBy(step: Step, worker: WorkerRecord, pattern: string | null): void {
+  const before = worker.drainedBy;
+  worker.drainedBy = pattern;
+  if ((before === null) === (pattern === null)) return;
+  step.state.matcher.refreshWorker(worker);
+  tell(step, worker);
 }
 
 function tell(step: Step, { workerId, incarnation, holds, drainedBy }: WorkerRecord): void {
@@ -118,11 +127,14 @@ function tell(step: Step, { workerId, incarnation, holds, drainedBy }: WorkerRec
   );
 }
 
+/** By worker id: also a process that has lost the id may still run something under a valid lease. */
 function drained(state: SchedulerState, patterns: readonly string[]): Extract<Reply, { kind: 'drained' }> {
-  const workers: DrainedWorker[] = [];
-  for (const { workerId, holds } of state.workersById.values()) {
-    if (patterns.some((pattern) => fits(pattern, workerId))) workers.push({ workerId, attempts: holds.size });
+  const tests = patterns.map(compilePattern);
+  const attempts = new Map<string, number>();
+  for (const { workerId, holds } of state.incarnations.values()) {
+    if (tests.some((test) => test(workerId))) attempts.set(workerId, (attempts.get(workerId) ?? 0) + holds.size);
   }
+  const workers: DrainedWorker[] = [...attempts].map(([workerId, count]) => ({ workerId, attempts: count }));
   workers.sort((a, b) => (a.workerId < b.workerId ? -1 : 1));
   return { kind: 'drained', workers };
 }

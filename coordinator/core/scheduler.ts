@@ -6,7 +6,7 @@
 import { applyAbandon, applyAwait, applyCancel, applyExplain, applyGetTask, applySubmit } from './commands.js';
 import { applyDelete, applyRequeue } from './dead-letters.js';
 import { addHold, cancelHold, dispatch } from './dispatch.js';
-import { answerIdle, applyDrain, applyResume, applyStopWaiting } from './drains.js';
+import { answerIdle, applyDrain, applyResume, applyStopWaiting, heldDrain } from './drains.js';
 import {
   applyFrame,
   applyHello,
@@ -75,7 +75,7 @@ export function restore(
   { longestLeaseMs, drains }: { readonly longestLeaseMs: number; readonly drains: readonly DrainView[] },
 ): void {
   state.recoveredLeaseMs = longestLeaseMs;
-  for (const { pattern, createWallMs } of drains) state.drains.set(pattern, createWallMs);
+  for (const { pattern, createWallMs } of drains) state.drains.set(pattern, heldDrain(pattern, createWallMs));
   for (const row of rows) {
     if (hasEnded(row.state)) throw new Error(`task ${row.taskId} has ended (${row.state}) and was read as open`);
     const task = createRecord(state, row);

@@ -46,6 +46,14 @@ interface PendingWrite {
   readonly reopens: boolean;
 }
 
+/** An operator's drain. */
+export interface HeldDrain {
+  /** Since when. */
+  readonly createWallMs: number;
+  /** True for the worker ids that it fits. */
+  readonly test: (workerId: string) => boolean;
+}
+
 /** An operator's drain that waits until its workers are idle. */
 export interface DrainWait {
   readonly token: ReplyToken;
@@ -72,8 +80,8 @@ export interface SchedulerState {
   readonly supersededSessions: Map<number, WorkerRecord>;
   /** Incarnations that lost their id, oldest first: they may not come back and take it again. */
   readonly superseded: Set<string>;
-  /** Drains that operators have asked for: since when, by pattern of worker ids. */
-  readonly drains: Map<string, number>;
+  /** Drains that operators have asked for, by pattern of worker ids. */
+  readonly drains: Map<string, HeldDrain>;
   drainWaits: DrainWait[];
   readonly countsByType: Map<string, TaskCounts>;
   readonly counts: TaskCounts;

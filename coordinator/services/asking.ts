@@ -5,10 +5,10 @@ import type { ReplyToken } from '../core/task.js';
 import type { Engine, EngineReply } from '../engine.js';
 
 /** The part of the engine that services use. */
-export type AskedEngine = Pick<Engine, 'ask' | 'forget' | 'abandon' | 'refusal' | 'seen' | 'wasPurged'>;
+export type AskedEngine = Pick<Engine, 'append' | 'ask' | 'forget' | 'abandon' | 'refusal' | 'seen' | 'wasPurged'>;
 
-/** What an input takes beside its payload, roughly. */
-const INPUT_BYTES = 512;
+/** What an input takes beside its payload, roughly; also what each id takes of one that names many. */
+export const INPUT_BYTES = 512;
 
 /**
  * Asks the engine for something that is answered once.

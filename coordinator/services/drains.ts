@@ -17,7 +17,7 @@ import {
 import type { DrainView } from '../core/outputs.js';
 import type { Engine, EngineReply } from '../engine.js';
 import type { Runtime } from '../runtime.js';
-import { askOnce, requireOpenDoor, stoppedFirst, unexpectedReply, type AskedEngine } from './asking.js';
+import { INPUT_BYTES, askOnce, requireOpenDoor, stoppedFirst, unexpectedReply, type AskedEngine } from './asking.js';
 
 export type DrainingEngine = AskedEngine & Pick<Engine, 'append' | 'subscribe'>;
 
@@ -26,8 +26,6 @@ const MAX_WAIT_MS = 3_600_000;
 const MAX_WORKERS_SHOWN = 1_000;
 /** Calls that wait until workers are idle, at a time. */
 const MAX_WAITING = 256;
-/** What an input takes, roughly. */
-const INPUT_BYTES = 512;
 
 /** DrainWorkers and ResumeWorkers. */
 export class Drains {
@@ -62,6 +60,7 @@ export class Drains {
     if (reply.kind === 'tooManyDrains') {
       const message = `${reply.limit} drains are held, the bound; give up some with ResumeWorkers, or use a pattern such as "host-1/*"`;
       throw new FleetError(Code.RESOURCE_EXHAUSTED, 'TOO_MANY_DRAINS', message, {
+        retryDelayMs: 60_000,
         quota: { subject: 'coordinator', description: `held drains: at most ${reply.limit}` },
       });
     }

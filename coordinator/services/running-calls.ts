@@ -7,10 +7,10 @@ import {
   type RunTaskRequest,
   type RunTaskResponse,
 } from '../../proto/gen/remuda/v1/task_service_pb.js';
-import type { ReplyToken } from '../core/task.js';
+import { hasEnded, type ReplyToken } from '../core/task.js';
 import type { EngineReply } from '../engine.js';
 import type { Runtime } from '../runtime.js';
-import { askAndWait, stoppedFirst, unexpectedReply, type AskedEngine } from './asking.js';
+import { askAndWait, INPUT_BYTES, stoppedFirst, unexpectedReply, type AskedEngine } from './asking.js';
 import type { ParsedTask } from './parse-task.js';
 import { submitAnswer, taskNotFound } from './submit-answer.js';
 
@@ -91,6 +91,11 @@ export class RunningCalls {
       try {
         if (reply.kind === 'submitted') return;
         if (reply.kind !== 'task') throw notRun(reply, engine);
+        if (!hasEnded(reply.task.row.state) && token !== undefined) {
+          // It had ended, and somebody has put it back in the queue before its end was read.
+          engine.append({ kind: 'await', token, taskId: task.taskId, want: 'task' }, INPUT_BYTES, 'client');
+          return;
+        }
         finish();
         const { row } = reply.task;
         // Its caller has it, or will never hear of it again.

@@ -25,7 +25,8 @@ type Item =
   | { readonly kind: 'ended'; readonly end: EndedTask; readonly bytes: number }
   /** Its result is in the store alone. */
   | { readonly kind: 'spilled'; readonly taskId: string }
-  | { readonly kind: 'error'; readonly taskId: string; readonly error: Status };
+  /** The error is made when it leaves: it is many times as large as the id. */
+  | { readonly kind: 'error'; readonly taskId: string; readonly error: (taskId: string) => Status };
 
 /** Results that wait in memory, in bytes; beyond it only their ids wait, and the store has the rest. */
 export const OUTBOX_BYTES_MAX = 4 * 1024 * 1024;
@@ -43,10 +44,12 @@ export class StreamOutbox {
   readonly #results = new Fifo<Item>();
   /** Read back from the store; they go before all other results. */
   readonly #readBack = new Fifo<Item>();
+  /** Those that are being read back. While there are any, nothing that came later may go. */
+  #reading = 0;
   #bytes = 0;
 
   get isEmpty(): boolean {
-    return this.#acks.size === 0 && this.#results.size === 0 && this.#readBack.size === 0;
+    return this.#acks.size === 0 && this.resultCount === 0;
   }
 
   /** Answers that wait. */
@@ -54,12 +57,17 @@ export class StreamOutbox {
     return this.#acks.size;
   }
 
+  /** Ends that wait, in memory or as ids. */
+  get resultCount(): number {
+    return this.#results.size + this.#readBack.size + this.#reading;
+  }
+
   ack(ack: StreamSubmitAck): void {
     this.#acks.push(ack);
   }
 
   end(end: EndedTask): void {
-    const bytes = ELEMENT_BYTES + (end.result?.data.byteLength ?? 0);
+    const bytes = bytesOf(end);
     if (this.#bytes > 0 && this.#bytes + bytes > OUTBOX_BYTES_MAX) {
       this.#results.push({ kind: 'spilled', taskId: end.taskId });
       return;
@@ -68,26 +76,35 @@ export class StreamOutbox {
     this.#results.push({ kind: 'ended', end, bytes });
   }
 
-  error(taskId: string, error: Status): void {
+  error(taskId: string, error: (taskId: string) => Status): void {
     this.#results.push({ kind: 'error', taskId, error });
   }
 
   /** Takes out the ids of those results, the next to go, that must be read from the store; empty: none is next. */
   takeSpilled(): string[] {
     const taskIds: string[] = [];
-    while (this.#readBack.size === 0 && taskIds.length < READ_AT_ONCE) {
+    if (this.#reading > 0 || this.#readBack.size > 0) return taskIds;
+    while (taskIds.length < READ_AT_ONCE) {
       const item = this.#results.peek();
       if (item?.kind !== 'spilled') break;
       taskIds.push(item.taskId);
       this.#results.shift();
     }
+    this.#reading += taskIds.length;
     return taskIds;
   }
 
-  /** What the store had for {@link takeSpilled}, in its order. */
-  readBack(found: EndedTask | { readonly taskId: string; readonly error: Status }): void {
-    // Not counted: there are few, and they leave before anything else is read.
-    this.#readBack.push('error' in found ? { kind: 'error', ...found } : { kind: 'ended', end: found, bytes: 0 });
+  /** What the store had for one of {@link takeSpilled}, in its order; null: it has no end any more. */
+  readBack(end: EndedTask | null): void {
+    this.#reading -= 1;
+    // Not counted in bytes: there are few, and they leave before anything else is read.
+    if (end !== null) this.#readBack.push({ kind: 'ended', end, bytes: 0 });
+  }
+
+  /** The store had nothing for one of {@link takeSpilled}. */
+  readBackError(taskId: string, error: (taskId: string) => Status): void {
+    this.#reading -= 1;
+    this.#readBack.push({ kind: 'error', taskId, error });
   }
 
   /**
@@ -112,10 +129,10 @@ export class StreamOutbox {
   #addResults({ submitAcks, results }: OpenTaskStreamResponse, room: number, onTold: (end: EndedTask) => void): void {
     let frameBytes = submitAcks.length * ELEMENT_BYTES;
     for (let left = room; left > 0; left -= 1) {
-      const queue = this.#readBack.size > 0 ? this.#readBack : this.#results;
+      const queue = this.#readBack.size > 0 || this.#reading > 0 ? this.#readBack : this.#results;
       const item = queue.peek();
       if (item === undefined || item.kind === 'spilled') return;
-      const bytes = item.kind === 'ended' ? ELEMENT_BYTES + (item.end.result?.data.byteLength ?? 0) : ELEMENT_BYTES;
+      const bytes = item.kind === 'ended' ? bytesOf(item.end) : ELEMENT_BYTES;
       if (frameBytes > 0 && frameBytes + bytes > FRAME_BYTES_MAX) return;
       frameBytes += bytes;
       queue.shift();
@@ -127,8 +144,20 @@ export class StreamOutbox {
   }
 }
 
+/** What the end takes, roughly: its result, or the task with all that went wrong. */
+function bytesOf({ row, result }: EndedTask): number {
+  let bytes = ELEMENT_BYTES + (result?.data.byteLength ?? 0);
+  if (row.state === 'SUCCEEDED') return bytes;
+  for (const failure of [row.failure, ...row.history.map((entry) => entry.failure)]) {
+    bytes += ELEMENT_BYTES + (failure?.message.length ?? 0) + (failure?.stack.length ?? 0);
+  }
+  return bytes;
+}
+
 function resultOf(item: Exclude<Item, { kind: 'spilled' }>): StreamResult {
-  if (item.kind === 'error') return create(StreamResultSchema, { taskId: item.taskId, error: item.error });
+  if (item.kind === 'error') {
+    return create(StreamResultSchema, { taskId: item.taskId, error: item.error(item.taskId) });
+  }
   const { taskId, row, result } = item.end;
   const message = create(StreamResultSchema, { taskId, state: TaskState[row.state] });
   if (row.state !== 'SUCCEEDED') {

@@ -11,7 +11,7 @@ import {
 } from '../../proto/gen/remuda/v1/task_service_pb.js';
 import { TaskState } from '../../proto/gen/remuda/v1/task_pb.js';
 import type { ChangeRefusal } from '../core/outputs.js';
-import { askOnce, requireOpenDoor, unexpectedReply, type AskedEngine } from './asking.js';
+import { askOnce, INPUT_BYTES, requireOpenDoor, unexpectedReply, type AskedEngine } from './asking.js';
 import { parseTaskId } from './parse-task.js';
 import { queueFull, taskNotFound } from './submit-answer.js';
 
@@ -47,7 +47,7 @@ export async function changeTasks(
 ): Promise<TaskChangeResult[]> {
   requireOpenDoor(engine);
   const taskIds = parseIds(ids);
-  const reply = await askOnce(engine, (token) => ({ kind, token, taskIds }));
+  const reply = await askOnce(engine, (token) => ({ kind, token, taskIds }), taskIds.length * INPUT_BYTES);
   if (reply.kind !== 'tasksChanged') throw unexpectedReply(reply);
   return reply.results.map(({ taskId, refusal }) => {
     const result = create(TaskChangeResultSchema, { taskId });

@@ -11,7 +11,7 @@ import {
 } from '../../proto/gen/remuda/v1/task_service_pb.js';
 import { TASK_STATES, type TaskState as CoreState } from '../core/task.js';
 import type { Engine } from '../engine.js';
-import { askOnce, unexpectedReply, type AskedEngine } from './asking.js';
+import { askOnce, INPUT_BYTES, unexpectedReply, type AskedEngine } from './asking.js';
 import { pageToken, parsePage } from './pages.js';
 import { taskView } from './task-view.js';
 
@@ -19,6 +19,8 @@ import { taskView } from './task-view.js';
 const MAX_LOOKED = 20_000;
 /** Payloads and results of a page, but for its last task: so that all stay within the 4 MiB that clients of gRPC take by default. */
 const MAX_PAGE_BYTES = 1_048_576;
+/** How many times as large JSON may be as a google.protobuf.Value: each number takes 9 bytes and two lengths. */
+const VALUE_FACTOR = 8;
 
 /**
  * One page of tasks.
@@ -41,7 +43,7 @@ export async function listTasks(
     limit,
     bodies: view !== PayloadView.NONE,
     maxLooked: MAX_LOOKED,
-    maxBytes: MAX_PAGE_BYTES,
+    maxBytes: view === PayloadView.VALUE ? MAX_PAGE_BYTES / VALUE_FACTOR : MAX_PAGE_BYTES,
   });
   if (page.kind === 'refused') {
     const message = `the store cannot be listed now: ${page.message}`;
@@ -49,7 +51,7 @@ export async function listTasks(
   }
   const { tasks, nextSeq } = page;
   const taskIds = tasks.map(({ row }) => row.taskId);
-  const known = await askOnce(engine, (token) => ({ kind: 'explain', token, taskIds }));
+  const known = await askOnce(engine, (token) => ({ kind: 'explain', token, taskIds }), taskIds.length * INPUT_BYTES);
   if (known.kind !== 'explained') throw unexpectedReply(known);
   return create(ListTasksResponseSchema, {
     tasks: tasks.map((task) => {

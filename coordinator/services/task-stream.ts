@@ -27,9 +27,9 @@ import {
   type StreamSubmit,
   type SubmitTaskRequest,
 } from '../../proto/gen/remuda/v1/task_service_pb.js';
-import type { ReplyToken } from '../core/task.js';
+import { hasEnded, type ReplyToken } from '../core/task.js';
 import type { Engine, EngineReply } from '../engine.js';
-import { refused, unexpectedReply } from './asking.js';
+import { INPUT_BYTES, refused, unexpectedReply } from './asking.js';
 import type { ParsedTask } from './parse-task.js';
 import { submitAnswer, taskNotFound } from './submit-answer.js';
 import { StreamOutbox, type EndedTask } from './stream-outbox.js';
@@ -58,8 +58,6 @@ const AWAITS_MAX = 65_536;
 const UNACKNOWLEDGED_MAX = 65_536;
 /** Answers to submits that wait for a client that does not read; beyond it nothing more is read of it. */
 const ACKS_MAX = 4_096;
-/** What an input takes beside its payload, roughly. */
-const INPUT_BYTES = 512;
 
 /** A submit whose answer has not come. */
 interface Pending {
@@ -81,8 +79,6 @@ export class TaskStream {
   readonly #awaited = new Set<string>();
   /** Ends that were told: when they ended, by task, the oldest first. */
   readonly #unacknowledged = new Map<string, number>();
-  /** Results that are being read back from the store. */
-  #reading = 0;
   #halfClosed = false;
 
   constructor(options: TaskStreamOptions) {
@@ -94,12 +90,12 @@ export class TaskStream {
 
   /** True if nothing more is to be read now, because the client does not read. */
   get isClogged(): boolean {
-    return this.#outbox.ackCount + this.#pending.size > ACKS_MAX;
+    return this.#outbox.ackCount + this.#pending.size > ACKS_MAX || this.#outbox.resultCount > AWAITS_MAX;
   }
 
   /** True once the client has closed its side and has been told everything. */
   get isDone(): boolean {
-    const waits = this.#pending.size + this.#awaited.size + this.#reading;
+    const waits = this.#pending.size + this.#awaited.size;
     return this.#halfClosed && waits === 0 && this.#outbox.isEmpty;
   }
 
@@ -128,7 +124,7 @@ export class TaskStream {
   /** The next frame for the client, encoded; undefined: nothing can go now. */
   takeFrame(): Buffer | undefined {
     const frame = this.#outbox.takeFrame((end) => this.#remember(end));
-    if (this.#reading === 0) this.#readSpilled();
+    this.#readSpilled();
     return frame;
   }
 
@@ -185,7 +181,7 @@ export class TaskStream {
   #await(taskId: string): boolean {
     if (this.#awaited.has(taskId)) return true;
     if (this.#isFull) {
-      this.#outbox.error(taskId, tooManyAwaits().toStatusMessage());
+      this.#outbox.error(taskId, fullStatus);
       this.#options.onDirty();
       return true;
     }
@@ -198,19 +194,21 @@ export class TaskStream {
   }
 
   #detach(given: readonly string[]): void {
-    const taskIds = given.map((taskId) => taskId.toLowerCase());
-    for (const taskId of taskIds) this.#awaited.delete(taskId);
-    if (this.#pendingAwaits > 0) this.#detachPending(new Set(taskIds));
-    this.#options.engine.abandon(this.#token, taskIds, false);
+    const asked = new Set(given.map((taskId) => taskId.toLowerCase()));
+    const gone = new Set([...asked].filter((taskId) => this.#awaited.delete(taskId)));
+    if (this.#pendingAwaits > 0) this.#detachPending(asked, gone);
+    // Who detaches what it never awaited makes no work.
+    if (gone.size > 0) this.#options.engine.abandon(this.#token, gone, false);
     this.#options.onDirty();
   }
 
   /** Their submits are under way: once these are accepted, nothing more is wanted of them. */
-  #detachPending(taskIds: ReadonlySet<string>): void {
+  #detachPending(asked: ReadonlySet<string>, gone: Set<string>): void {
     for (const pending of this.#pending) {
-      if (!pending.awaited || !taskIds.has(pending.taskId)) continue;
+      if (!pending.awaited || !asked.has(pending.taskId)) continue;
       pending.awaited = false;
       this.#pendingAwaits -= 1;
+      gone.add(pending.taskId);
     }
   }
 
@@ -237,10 +235,11 @@ export class TaskStream {
         this.#end(reply);
         break;
       case 'task':
+        if (!hasEnded(reply.task.row.state)) return this.#awaitAgain(reply.task.row.taskId);
         this.#end({ taskId: reply.task.row.taskId, row: reply.task.row, result: reply.task.result });
         break;
       case 'taskNotFound':
-        if (this.#awaited.delete(reply.taskId)) this.#outbox.error(reply.taskId, this.#missing(reply.taskId));
+        if (this.#awaited.delete(reply.taskId)) this.#outbox.error(reply.taskId, this.#missing);
         break;
       // Who ends the engine ends the streams.
       case 'stopped':
@@ -249,6 +248,12 @@ export class TaskStream {
         this.#ack(reply);
     }
     this.#options.onDirty();
+  }
+
+  /** It had ended, and somebody has put it back in the queue before its end was read. */
+  #awaitAgain(taskId: string): void {
+    if (!this.#awaited.has(taskId)) return;
+    this.#options.engine.append({ kind: 'await', token: this.#token, taskId, want: 'end' }, INPUT_BYTES, 'client');
   }
 
   #end(end: EndedTask): void {
@@ -285,28 +290,30 @@ export class TaskStream {
 
   #readSpilled(): void {
     for (const taskId of this.#outbox.takeSpilled()) {
-      this.#reading += 1;
       this.#options.engine.append({ kind: 'getTask', token: this.#readToken, taskId }, INPUT_BYTES, 'client');
     }
   }
 
   #hearRead(reply: EngineReply): void {
     if (reply.kind === 'stopped') return;
-    this.#reading -= 1;
-    if (reply.kind === 'task') {
+    if (reply.kind === 'taskNotFound') {
+      this.#outbox.readBackError(reply.taskId, this.#missing);
+    } else if (reply.kind === 'task') {
       const { row, result } = reply.task;
-      this.#outbox.readBack({ taskId: row.taskId, row, result });
-    } else if (reply.kind === 'taskNotFound') {
-      this.#outbox.readBack({ taskId: reply.taskId, error: this.#missing(reply.taskId) });
+      const { taskId } = row;
+      this.#outbox.readBack(hasEnded(row.state) ? { taskId, row, result } : null);
+      if (!hasEnded(row.state)) {
+        this.#awaited.add(taskId);
+        this.#awaitAgain(taskId);
+      }
     } else {
       throw unexpectedReply(reply);
     }
-    if (this.#reading === 0) this.#options.onDirty();
+    this.#options.onDirty();
   }
 
-  #missing(taskId: string): Status {
-    return taskNotFound(taskId, this.#options.engine.wasPurged(taskId)).toStatusMessage();
-  }
+  readonly #missing = (taskId: string): Status =>
+    taskNotFound(taskId, this.#options.engine.wasPurged(taskId)).toStatusMessage();
 
   /** An error here must not reach the engine, which serves everybody. */
   #guarded(run: () => void): void {
@@ -333,6 +340,10 @@ function checkFrame(frame: OpenTaskStreamRequest | undefined): asserts frame is 
 
 function invalidFrame(field: string, description: string): FleetError {
   return FleetError.invalid('INVALID_FRAME', [{ field, description }]);
+}
+
+function fullStatus(): Status {
+  return tooManyAwaits().toStatusMessage();
 }
 
 function tooManyAwaits(): FleetError {

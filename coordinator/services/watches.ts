@@ -10,12 +10,11 @@ import {
 import { methodDefinition } from '../../proto/service-definition.js';
 import { hasEnded, type ReplyToken } from '../core/task.js';
 import type { EngineReply } from '../engine.js';
-import { askOnce, refused, unexpectedReply } from './asking.js';
+import { INPUT_BYTES, refused, unexpectedReply, type AskedEngine } from './asking.js';
 import { parseTaskId } from './parse-task.js';
 import { taskNotFound } from './submit-answer.js';
 import type { StreamedEngine } from './task-stream.js';
 import { taskView } from './task-view.js';
-import type { AskedEngine } from './asking.js';
 
 type WatchCall = ServerWritableStream<WatchTaskRequest, Buffer>;
 type TaskReply = Extract<EngineReply, { kind: 'task' }>;
@@ -28,8 +27,6 @@ export interface WatchesOptions {
 
 /** Watches at a time. */
 const MAX_WATCHES = 4_096;
-/** What an input takes, roughly. */
-const INPUT_BYTES = 512;
 
 /** WatchTask, with answers encoded before they are written, so that their bytes can be counted. */
 export const watchTask = {
@@ -92,7 +89,8 @@ export class Watches {
  */
 class Watch {
   readonly #writer: GatedWriter;
-  #token: ReplyToken | undefined;
+  #token: ReplyToken = 0;
+  #readToken: ReplyToken = 0;
   #told: string;
   #dirty = false;
   #reading = false;
@@ -109,16 +107,25 @@ class Watch {
   }
 
   start(): void {
-    const { engine } = this.options;
-    const { taskId } = this;
+    const { engine, onBug } = this.options;
     for (const event of ['cancelled', 'error', 'close']) this.call.on(event, () => this.#finish());
-    const token = engine.subscribe((reply) => {
+    this.#token = engine.subscribe((reply) => {
       if (reply.kind === 'stopped') return;
       this.#dirty = true;
       this.#look();
     });
-    this.#token = token;
-    engine.append({ kind: 'await', token, taskId, want: 'change' }, INPUT_BYTES, 'client');
+    // Not by asking: what is busy elsewhere must not end a watch. There is one read of each at a time.
+    this.#readToken = engine.subscribe((reply) => {
+      if (reply.kind === 'stopped') return;
+      this.#reading = false;
+      try {
+        this.#tell(reply);
+      } catch (error) {
+        onBug(error);
+        this.fail(FleetError.from(error));
+      }
+    });
+    this.#hear();
     // As it stands; also of a task that there is not.
     this.#dirty = true;
     this.#look();
@@ -134,30 +141,27 @@ class Watch {
     if (this.#over || !this.#dirty || this.#reading || !this.#writer.hasRoom) return;
     this.#dirty = false;
     this.#reading = true;
-    const { engine, onBug } = this.options;
-    askOnce(engine, (token) => ({ kind: 'getTask', token, taskId: this.taskId })).then(
-      (reply) => {
-        this.#reading = false;
-        this.#tell(reply);
-      },
-      (error: unknown) => {
-        if (!(error instanceof FleetError)) onBug(error);
-        this.fail(FleetError.from(error));
-      },
-    );
+    this.options.engine.append({ kind: 'getTask', token: this.#readToken, taskId: this.taskId }, INPUT_BYTES, 'client');
+  }
+
+  /** Once more does no harm. */
+  #hear(): void {
+    const { taskId } = this;
+    this.options.engine.append({ kind: 'await', token: this.#token, taskId, want: 'change' }, INPUT_BYTES, 'client');
   }
 
   #tell(reply: EngineReply): void {
     if (this.#over) return;
-    if (reply.kind !== 'task') {
-      const missing = reply.kind === 'taskNotFound';
-      if (!missing) this.options.onBug(unexpectedReply(reply));
+    if (reply.kind === 'taskNotFound') {
       this.fail(taskNotFound(this.taskId, this.options.engine.wasPurged(this.taskId)));
       return;
     }
+    if (reply.kind !== 'task') throw unexpectedReply(reply);
     const token = tokenOf(reply);
     if (token !== this.#told) this.#write(reply, token);
     if (!hasEnded(reply.task.row.state)) {
+      // Its end may have been told, and somebody has requeued it since: then nobody would wake us any more.
+      this.#hear();
       this.#look();
       return;
     }
@@ -176,10 +180,9 @@ class Watch {
     if (this.#over) return;
     this.#over = true;
     const { engine } = this.options;
-    if (this.#token !== undefined) {
-      engine.forget(this.#token);
-      engine.abandon(this.#token, [this.taskId], false);
-    }
+    engine.forget(this.#token);
+    engine.forget(this.#readToken);
+    engine.abandon(this.#token, [this.taskId], false);
     this.onOver();
   }
 }

@@ -130,3 +130,20 @@ describe('the engine, while the store refuses', () => {
     expect(fatal).toEqual([]);
   });
 });
+
+describe('the engine, while its inbox is full', () => {
+  it('lets all go on who wait for room, a few at a time, also when nothing more arrives', async () => {
+    const { engine } = setup();
+    await engine.start(nowhere);
+    while (engine.append({ kind: 'explain', token: 0, taskIds: [] }, 0, 'client'));
+    let told = 0;
+    const wait = (): void => {
+      engine.onDrained(() => {
+        told += 1;
+        if (told < 50) wait();
+      });
+    };
+    wait();
+    await vi.waitFor(() => expect(told).toBe(50));
+  });
+});

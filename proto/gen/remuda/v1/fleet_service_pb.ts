@@ -1040,7 +1040,8 @@ export const AttemptStateSchema: GenEnum<AttemptState> = /*@__PURE__*/
   enumDesc(file_remuda_v1_fleet_service, 1);
 
 /**
- * FleetService shows the fleet to operators, and lets them take workers out of work.
+ * FleetService shows the fleet to operators, and lets them take workers out of work. Every call may be answered
+ * RESOURCE_EXHAUSTED / INBOX_FULL and UNAVAILABLE / COORDINATOR_STOPPING, as those of TaskService.
  *
  * @generated from service remuda.v1.FleetService
  */
@@ -1075,8 +1076,8 @@ export const FleetService: GenService<{
    * of the workers and of the coordinator itself, and also holds for workers that come later.
    *
    * Errors: INVALID_ARGUMENT / INVALID_WORKER_ID for a pattern that no worker_id could match, for none or more than 100, or
-   * for a wait_timeout out of range; RESOURCE_EXHAUSTED / TOO_MANY_DRAINS beyond 1,000 held patterns; UNAVAILABLE /
-   * STORE_UNAVAILABLE or COORDINATOR_STOPPING.
+   * for a wait_timeout out of range; RESOURCE_EXHAUSTED / TOO_MANY_DRAINS beyond 1,000 held patterns, or TOO_MANY_CALLS
+   * beyond 256 that wait; UNAVAILABLE / STORE_UNAVAILABLE or COORDINATOR_STOPPING.
    *
    * @generated from rpc remuda.v1.FleetService.DrainWorkers
    */

@@ -839,7 +839,9 @@ export const OnAbandonSchema: GenEnum<OnAbandon> = /*@__PURE__*/
  *
  * Execution is at least once; the outcome is recorded exactly once. Errors carry a canonical code and a
  * google.rpc.ErrorInfo of domain `remuda` whose reason is named in each comment; INVALID_ARGUMENT also carries a
- * google.rpc.BadRequest, RESOURCE_EXHAUSTED and UNAVAILABLE a google.rpc.RetryInfo.
+ * google.rpc.BadRequest, RESOURCE_EXHAUSTED and UNAVAILABLE a google.rpc.RetryInfo. Every unary call may also be answered
+ * RESOURCE_EXHAUSTED / INBOX_FULL (more calls wait than the coordinator takes) and UNAVAILABLE / COORDINATOR_STOPPING:
+ * repeat it after that time.
  *
  * @generated from service remuda.v1.TaskService
  */
