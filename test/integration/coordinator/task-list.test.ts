@@ -112,6 +112,13 @@ describe.each(['memory:', 'sqlite:'])('over %s', (kind) => {
       expect(pages).toBeGreaterThan(1);
     });
 
+    it('keeps pages of plain JSON, which is larger, within what clients take', async () => {
+      const numbers = Array.from({ length: 50_000 }, () => 1);
+      for (let n = 0; n < 12; n += 1) await submit({ type: nobody, payload: json(numbers) });
+      const { tasks } = await listAll({ type: nobody, payloadView: PayloadView.VALUE });
+      expect(tasks.map(({ payload }) => payload?.body.case)).toEqual(Array(12).fill('value'));
+    });
+
     it.each([
       [{ pageSize: -1 }, 'INVALID_PAGE', 'page_size'],
       [{ pageToken: 'made-up' }, 'INVALID_PAGE', 'page_token'],

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { fits } from '../../../coordinator/core/pattern.js';
 import type { Reply } from '../../../coordinator/core/outputs.js';
-import { CoreDriver } from './support.js';
+import { CoreDriver, LEASE_END_MS } from './support.js';
 
 function drain(core: CoreDriver, ...patterns: string[]): Reply {
   return core.ask((token) => ({ kind: 'drain', token, patterns, whenIdle: false }));
@@ -127,6 +127,17 @@ describe('a drain that waits', () => {
     expect(core.replyTo(900)).toEqual({ kind: 'drained', workers: [{ workerId: 'a', attempts: 0 }] });
     core.step({ kind: 'drain', token: 901, patterns: ['nobody'], whenIdle: true });
     expect(core.replyTo(901)).toEqual({ kind: 'drained', workers: [] });
+  });
+
+  it('waits for a process that has lost the id and still runs something under its lease', () => {
+    const core = new CoreDriver();
+    core.hello('a', { incarnation: 'old' });
+    core.submit('t');
+    const session = core.hello('a', { incarnation: 'new' });
+    core.step({ kind: 'drain', token: 900, patterns: ['a'], whenIdle: true });
+    expect(() => core.replyTo(900)).toThrow('no reply');
+    core.advanceAlive(LEASE_END_MS, session);
+    expect(core.replyTo(900)).toMatchObject({ workers: [{ workerId: 'a', attempts: 0 }] });
   });
 
   it('is answered as it stands when its caller has waited long enough', () => {
