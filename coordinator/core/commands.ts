@@ -138,9 +138,13 @@ function hear(step: Step, taskId: string, waiter: Waiter): void {
 export function waitingOf(step: Step, task: TaskRecord): Waiting | null {
   if (task.state === 'QUEUED') return step.state.matcher.explain(task);
   if (task.state !== 'SCHEDULED') return null;
-  return task.attempt === 0
-    ? { reason: 'RUN_TIME', message: 'its run_time has not come; see due_time' }
-    : { reason: 'BACKOFF', message: `it waits out the back-off after attempt ${task.attempt}; see due_time` };
+  const { attempt } = task;
+  if (attempt === 0) return { reason: 'RUN_TIME', message: 'its run_time has not come; see due_time' };
+  const what =
+    task.reportAwaited === attempt
+      ? `the worker of attempt ${attempt} is back and about to report it: nobody else gets it until then`
+      : `it waits out the back-off after attempt ${attempt}`;
+  return { reason: 'BACKOFF', message: `${what}; see due_time` };
 }
 
 export function applyCancel(step: Step, { taskId, token }: Of<'cancel'>): void {

@@ -159,7 +159,10 @@ function reconcile(step: Step, worker: WorkerRecord, hello: HelloInfo, sessionId
   // The worker forgets a report that is not wanted, so nothing would ever free the hold of one.
   for (const ref of wantedReports) {
     const hold = holdOf(worker, ref);
-    if (hold === undefined) continue;
+    if (hold === undefined) {
+      awaitReport(step, ref.taskId);
+      continue;
+    }
     accounted.add(hold);
     hold.recovered = false;
     if (hold.state === 'SENT') hold.state = 'HELD';
@@ -197,6 +200,23 @@ function releaseMissing(step: Step, worker: WorkerRecord, hold: Hold): void {
     task,
     released(`worker ${worker.workerId} came back without it: it had not arrived there`, hold.started),
   );
+}
+
+/**
+ * The attempt was given up, and its worker is back with its outcome: until that arrives, for a lease at most, the task is handed to
+ * nobody. Once for each attempt: a worker that comes and goes for ever must not keep the task for ever.
+ */
+function awaitReport(step: Step, taskId: string): void {
+  const { state, now } = step;
+  const task = state.tasks.get(taskId);
+  if (task === undefined || task.holder !== null || task.reportAwaited === task.attempt) return;
+  task.reportAwaited = task.attempt;
+  const { leaseMs } = state.config;
+  const dueWallMs = Math.ceil(now.wallMs + leaseMs);
+  if ((task.dueWallMs ?? 0) >= dueWallMs) return;
+  step.setState(task, 'SCHEDULED');
+  task.dueWallMs = dueWallMs;
+  state.timers.atMono(task.due, now.monoMs + leaseMs, { kind: 'due', task });
 }
 
 function isWanted(step: Step, ref: AttemptRef): boolean {

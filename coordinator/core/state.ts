@@ -31,6 +31,8 @@ export interface TaskRecord extends Mutable<TaskRow>, HeapNode {
   /** Callers that hear of it. */
   waiters: Waiter[];
   progress: ProgressNote | null;
+  /** The attempt whose report has been waited for, because its worker came back with it; 0: none. */
+  reportAwaited: number;
   readonly due: Timer;
   readonly deadline: Timer;
 }
@@ -274,6 +276,7 @@ export function createRecord(state: SchedulerState, row: TaskRow): TaskRecord {
     holder: null,
     waiters: [],
     progress: null,
+    reportAwaited: 0,
     due: newTimer(),
     deadline: newTimer(),
   });

@@ -156,6 +156,32 @@ describe('a late report of a lost worker', () => {
     expect(core.report(session, ref)).toBe('TASK_ENDED');
   });
 
+  it('waits for the report of an attempt that was given up when its worker is back with it', () => {
+    const core = lost();
+    const ref = core.ref('t');
+    expect(core.row('t').state).toBe('QUEUED');
+    core.outputs = [];
+    const session = core.hello('w', { sessionNumber: 2, unsentReports: [ref] });
+    core.hello('other');
+    expect(core.assigned()).toEqual([]);
+    expect(core.waiting('t')).toMatchObject({ reason: 'BACKOFF', message: expect.stringContaining('about to report') });
+    expect(core.report(session, ref)).toBe('');
+    expect(core.row('t')).toMatchObject({ state: 'SUCCEEDED', attempt: 1 });
+  });
+
+  it('waits for such a report for a lease, and once for each attempt', () => {
+    const core = lost();
+    const ref = core.ref('t');
+    core.hello('w', { sessionNumber: 2, unsentReports: [ref] });
+    core.advance(LEASE_MS - 1);
+    const again = core.hello('w', { sessionNumber: 3, unsentReports: [ref] });
+    expect(core.row('t').state).toBe('SCHEDULED');
+    core.advance(1);
+    expect(core.assigned(again)).toEqual(['t']);
+    expect(core.row('t')).toMatchObject({ state: 'RUNNING', attempt: 2 });
+    expect(core.report(again, ref)).toBe('STALE_ATTEMPT');
+  });
+
   it('is refused with another lease', () => {
     const core = lost();
     const session = core.hello('w', { sessionNumber: 2, taskTypes: { other: 1 } });

@@ -573,7 +573,8 @@ export enum WaitingReason {
   RUN_TIME = 1,
 
   /**
-   * It waits out a back-off after an attempt that failed or was given back.
+   * It waits out a back-off after an attempt that failed or was given back; or for the report of an attempt that was given up
+   * and whose worker has come back with it, for a lease at most.
    *
    * @generated from enum value: WAITING_REASON_BACKOFF = 2;
    */
