@@ -33,6 +33,7 @@ export class Metrics {
   readonly #stepSeconds: Histogram;
   readonly #commitSeconds: Histogram;
   readonly #runSeconds: Histogram<'outcome'>;
+  readonly #runSecondsOf = new Map<string, Histogram.Internal<'outcome'>>();
   readonly #startDelaySeconds: Histogram;
 
   constructor(sources: MetricsSources) {
@@ -80,7 +81,13 @@ export class Metrics {
   onEvent(event: CoreEvent): void {
     // What nobody reported was not measured.
     if (event.name !== 'attempt-ended' || !event.reported) return;
-    this.#runSeconds.observe({ outcome: event.outcome }, event.runMs / 1_000);
+    let runSeconds = this.#runSecondsOf.get(event.outcome);
+    if (runSeconds === undefined) {
+      // Looking one up by its labels costs more than the observation.
+      runSeconds = this.#runSeconds.labels({ outcome: event.outcome });
+      this.#runSecondsOf.set(event.outcome, runSeconds);
+    }
+    runSeconds.observe(event.runMs / 1_000);
     if (event.outcome === 'SUCCEEDED') this.#startDelaySeconds.observe(event.startDelayMs / 1_000);
   }
 
