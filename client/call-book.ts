@@ -283,8 +283,8 @@ export class CallBook {
     const task = this.#tasks.get(result.taskId);
     // Under way when the last of its calls went away.
     if (task === undefined) return;
-    // That there was no such task is older news than that a submit of it was accepted: acknowledgements go first in a frame.
-    if (result.error !== undefined && task.awaited === 'submitted') return;
+    const wasSubmitted = task.awaited === 'submitted';
+    // An answer ends the await. Whoever still wants the task asks again with the next frame.
     task.awaited = 'no';
     this.#touch(task);
     // A submit of the same id that is not acknowledged yet gets an answer of its own.
@@ -292,7 +292,9 @@ export class CallBook {
     if (result.error !== undefined) {
       const error = FleetError.fromStatusMessage(result.error);
       if (error.code === Code.UNAVAILABLE) hold(error);
-      else for (const record of calls) this.#fail(record, error);
+      // Acknowledgements go first in a frame: that there is no such task may be older news than that a submit of it was accepted,
+      // or newer (it was deleted before its result was read from the store). Asking again tells which.
+      else if (!wasSubmitted) for (const record of calls) this.#fail(record, error);
       return;
     }
     if (calls.length > 0) this.#resultAcks.push(result.taskId);

@@ -17,6 +17,9 @@ export class ModelCoordinator {
   /** Durable: type by task. */
   readonly tasks = new Map<string, string>();
   readonly ended = new Set<string>();
+  /** `task type` of all that was ever durable, and the tasks that were ever deleted. */
+  readonly known = new Set<string>();
+  readonly deleted = new Set<string>();
   /** Of the stream there is. */
   readonly awaited = new Set<string>();
   /** Submits are refused for now. */
@@ -32,7 +35,10 @@ export class ModelCoordinator {
     for (const { task, await: isAwaited } of submits) {
       const { taskId = '', type = '' } = task ?? {};
       const error = this.#refusal(taskId, type);
-      if (error === undefined) this.tasks.set(taskId, type);
+      if (error === undefined) {
+        this.tasks.set(taskId, type);
+        this.known.add(`${taskId} ${type}`);
+      }
       const ack = { taskId, state: TaskState.QUEUED };
       this.#acks.push(
         create(StreamSubmitAckSchema, error === undefined ? ack : { taskId, error: error.toStatusMessage() }),
@@ -41,7 +47,9 @@ export class ModelCoordinator {
     }
     for (const taskId of awaits) this.#await(taskId);
     for (const taskId of detaches) this.awaited.delete(taskId);
-    for (const taskId of resultAcks) if (!this.ended.has(taskId)) throw new Error(`${taskId} has not ended`);
+    for (const taskId of resultAcks) {
+      if (!this.ended.has(taskId) && !this.deleted.has(taskId)) throw new Error(`${taskId} has not ended`);
+    }
   }
 
   /** What waits for the client, in one frame. */
@@ -57,6 +65,14 @@ export class ModelCoordinator {
   end(taskId: string): void {
     this.ended.add(taskId);
     if (this.awaited.delete(taskId)) this.#tell(taskId);
+  }
+
+  /** A task that has ended is deleted. What was still to be read back for the client is not there any more. */
+  delete(taskId: string): void {
+    if (!this.ended.delete(taskId)) return;
+    this.tasks.delete(taskId);
+    this.deleted.add(taskId);
+    this.#results = this.#results.map((result) => (result.taskId === taskId ? notFound(taskId) : result));
   }
 
   /** The stream is gone, with all that was on its way. */
@@ -79,13 +95,15 @@ export class ModelCoordinator {
   #await(taskId: string): void {
     if (this.ended.has(taskId)) this.#tell(taskId);
     else if (this.tasks.has(taskId)) this.awaited.add(taskId);
-    else {
-      const error = new FleetError(Code.NOT_FOUND, 'TASK_NOT_FOUND', 'gone').toStatusMessage();
-      this.#results.push(create(StreamResultSchema, { taskId, error }));
-    }
+    else this.#results.push(notFound(taskId));
   }
 
   #tell(taskId: string): void {
     this.#results.push(create(StreamResultSchema, { taskId, state: TaskState.SUCCEEDED }));
   }
+}
+
+function notFound(taskId: string): StreamResult {
+  const error = new FleetError(Code.NOT_FOUND, 'TASK_NOT_FOUND', 'gone').toStatusMessage();
+  return create(StreamResultSchema, { taskId, error });
 }

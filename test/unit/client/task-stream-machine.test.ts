@@ -118,6 +118,20 @@ describe('two calls for one task', () => {
     expect(rig.outcomes).toEqual(['accepted 2', 'ended 1', 'ended 2']);
   });
 
+  it('should be told that the task was deleted after their submit was accepted, once the coordinator has said so again', () => {
+    const rig = new StreamRig();
+    rig.opened('run', 'a');
+    rig.call('result', 'a');
+    rig.acknowledge('a');
+    const results = [{ taskId: 'a', error: { code: Code.NOT_FOUND, message: 'gone' } }];
+    rig.say({ results });
+    expect(rig.outcomes).toEqual(['accepted 1']);
+    expect(rig.awaits().slice(1)).toEqual(['a']);
+    rig.say({ results });
+    expect([rig.failure(1).message, rig.failure(2).message]).toEqual(['gone', 'gone']);
+    expect(rig.machine.calls).toMatchObject({ size: 0, inFlight: 0 });
+  });
+
   it('should be answered in order when the second says something else', () => {
     const rig = new StreamRig();
     rig.add('run', 'a');

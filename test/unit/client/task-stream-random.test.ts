@@ -18,7 +18,7 @@ interface Made {
   abandoned: { readonly onAbandon: OnAbandon; readonly stage: string | undefined } | undefined;
 }
 
-/** Calls, aborts, lost streams, late frames and refusals in any order, over few ids so that calls meet. */
+/** Calls, aborts, lost streams, late frames, refusals and deletions in any order, over few ids so that calls meet. */
 class Monkey {
   readonly coordinator = new ModelCoordinator();
   readonly machine: TaskStreamMachine;
@@ -54,6 +54,7 @@ class Monkey {
     ];
     if (draw.chance(0.03)) this.cut();
     if (draw.chance(0.03)) this.coordinator.refuses = !this.coordinator.refuses;
+    if (draw.chance(0.05)) this.delete();
     draw.pick(acts).call(this);
     this.nowMs += draw.int(0, 200);
     const { inFlight, inFlightBytes } = this.machine.calls;
@@ -139,6 +140,11 @@ class Monkey {
     if (open.length > 0) this.coordinator.end(this.draw.pick(open));
   }
 
+  private delete(): void {
+    const { ended } = this.coordinator;
+    if (ended.size > 0) this.coordinator.delete(this.draw.pick([...ended]));
+  }
+
   private cut(): void {
     const { stream } = this;
     if (stream === undefined) return;
@@ -159,26 +165,27 @@ class Monkey {
 function faultOf(made: Made, { coordinator, cancels }: Monkey): string | undefined {
   const { kind, taskId, type, outcomes, abandoned } = made;
   const said = `${kind} ${taskId} ${JSON.stringify({ outcomes, abandoned })}`;
+  const wasDeleted = coordinator.deleted.has(taskId);
   const [last = 'nothing'] = outcomes.slice(-1);
   if (abandoned !== undefined) {
     if (last === 'ended' || (kind === 'submit' && last === 'accepted'))
       return `${said}: answered after it was abandoned`;
     const wants = kind === 'run' && abandoned.onAbandon === 'cancel' && abandoned.stage !== 'unsent';
-    const isThere = coordinator.tasks.get(taskId) === type && !coordinator.refused.has(taskId);
+    const isThere = coordinator.known.has(`${taskId} ${type}`) && !coordinator.refused.has(taskId);
     return wants && isThere && !cancels.includes(taskId) ? `${said}: not cancelled` : undefined;
   }
   if (new Set(outcomes).size !== outcomes.length) return `${said}: told twice`;
   switch (last) {
     case 'accepted':
-      return kind === 'submit' && coordinator.tasks.get(taskId) === type
+      return kind === 'submit' && coordinator.known.has(`${taskId} ${type}`)
         ? undefined
         : `${said}: not over, or not there`;
     case 'ended':
-      return kind !== 'submit' && coordinator.ended.has(taskId) ? undefined : `${said}: has not ended`;
+      return kind !== 'submit' && (coordinator.ended.has(taskId) || wasDeleted) ? undefined : `${said}: has not ended`;
     case 'TASK_ID_TAKEN':
-      return coordinator.tasks.get(taskId) === type ? `${said}: is its own` : undefined;
+      return coordinator.tasks.get(taskId) === type && !wasDeleted ? `${said}: is its own` : undefined;
     case 'TASK_NOT_FOUND':
-      return kind === 'result' ? undefined : `${said}: was accepted`;
+      return kind === 'result' || (kind === 'run' && wasDeleted) ? undefined : `${said}: was accepted`;
     default:
       return `${said}: never over`;
   }
