@@ -104,6 +104,13 @@ export class CallBook {
     return this.#queued.size > 0 || this.#dirty.size > 0;
   }
 
+  /** Bytes of the largest task that was sent and is not acknowledged; 0 without one. O(size): for what is rare. */
+  get largestSentBytes(): number {
+    let largest = 0;
+    for (const { wasSent, bytes } of this.#calls.values()) if (wasSent && bytes > largest) largest = bytes;
+    return largest;
+  }
+
   /** @throws FleetError RESOURCE_EXHAUSTED / TOO_MANY_WAITING */
   add(call: StreamCall): void {
     const { maxWaiting, maxInFlight } = this.bounds;

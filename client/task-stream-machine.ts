@@ -262,10 +262,15 @@ export class TaskStreamMachine {
     return isFinal ? new FleetError(Code[end.code as keyof typeof Code], end.reason, end.message) : undefined;
   }
 
-  /** A coordinator with smaller bounds than ours ends the stream for a frame that is too large: a task alone in its frame. */
+  /**
+   * A coordinator with smaller bounds than ours ends the stream for a frame that is too large: a task alone in its frame. Which
+   * one it does not say, but if any is, the largest is. The others are repeated; each such end takes at least one out.
+   */
   #failTooLarge({ code, reason, message }: StreamEnd): boolean {
     if (code !== 'RESOURCE_EXHAUSTED' || reason !== '') return false;
     const { address } = this.#terms;
+    const largest = this.#book.largestSentBytes;
+    if (largest <= FRAME_BYTES_MAX) return false;
     const failed = this.#book.fail(
       ({ taskId, bytes }) =>
         new FleetError(
@@ -275,7 +280,7 @@ export class TaskStreamMachine {
             'to it, or start the coordinator with a larger --max-payload-bytes',
           { metadata: { task_id: taskId, size_bytes: String(bytes) } },
         ),
-      ({ wasSent, bytes }) => wasSent && bytes > FRAME_BYTES_MAX,
+      ({ wasSent, bytes }) => wasSent && bytes === largest,
     );
     return failed > 0;
   }

@@ -353,6 +353,30 @@ describe('a stream that breaks', () => {
     rig.connect();
     expect(rig.submits(2)).toEqual(['small']);
   });
+
+  it('should blame the largest task when several were under way, and repeat the others', () => {
+    const rig = new StreamRig({ maxInFlightBytes: 10_000_000 });
+    rig.opened('run', 'small');
+    for (const [id, bytes] of [
+      ['fits', 400_000],
+      ['large', 5_000_000],
+      ['fits too', 400_000],
+    ] as const) {
+      rig.call('run', id, bytes);
+    }
+    rig.call('run', 'second', 4_000_000);
+    const end = { code: 'RESOURCE_EXHAUSTED', message: 'Received message larger than max (5000000 vs 3000000)' };
+    rig.cut(end);
+    expect(rig.outcomes).toEqual(['failed 3 PAYLOAD_TOO_LARGE']);
+    const before = rig.frames.length;
+    rig.connect();
+    expect(rig.submits(before)).toEqual(['small', 'fits', 'fits too', 'second']);
+    rig.cut(end);
+    expect(rig.outcomes.slice(1)).toEqual(['failed 5 PAYLOAD_TOO_LARGE']);
+    rig.connect();
+    rig.acknowledge('small', 'fits', 'fits too');
+    expect(rig.outcomes.slice(2)).toEqual(['accepted 1', 'accepted 2', 'accepted 4']);
+  });
 });
 
 describe('the first connection', () => {
