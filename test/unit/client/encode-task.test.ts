@@ -106,6 +106,16 @@ describe('encodeTask', () => {
 
   it.each([
     [{ items: [1n] }, 'PAYLOAD_NOT_JSON', 'payload.items[0]: is a BigInt; pass Number(x) or String(x)'],
+    [
+      new ArrayBuffer(4),
+      'PAYLOAD_NOT_JSON',
+      'payload: is an ArrayBuffer; pass base64 text, or new Uint8Array(x) as the',
+    ],
+    [
+      { a: new Uint8Array(4) },
+      'PAYLOAD_NOT_JSON',
+      'payload.a: is a typed array (Uint8Array); pass [...x] or base64 text',
+    ],
     ['x'.repeat(99), 'PAYLOAD_TOO_LARGE', 'payload: has 101 bytes; at most 100 are allowed'],
   ])('should give a payload that cannot be sent a reason of its own', (payload, reason, message) => {
     expect(fault(payload)).toMatchObject({ reason, message: expect.stringContaining(message) });
