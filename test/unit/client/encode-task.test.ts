@@ -121,6 +121,11 @@ describe('encodeTask', () => {
     expect(fault(payload)).toMatchObject({ reason, message: expect.stringContaining(message) });
   });
 
+  it('should call options that are no object by their name', () => {
+    expect(fault(1, null).message).toBe('options: is null; it must be an object');
+    expect(fault(1, { retry: 3 }).message).toBe('options.retry: is 3; it must be an object');
+  });
+
   it('should know onAbandon for run alone', () => {
     expect(() => encodeTask('echo', 1, { onAbandon: 'keep' }, SUBMIT_OPTION_NAMES, TERMS)).toThrow(/onAbandon: is not/);
   });
