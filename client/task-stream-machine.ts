@@ -249,10 +249,10 @@ export class TaskStreamMachine {
 
   /** What the callers are to be told, when the same again would not help. */
   #refusalOf(end: StreamEnd): FleetError | undefined {
-    const { address } = this.#terms;
+    const { address, addressSaid } = this.#terms;
     // A proxy may answer in place of a coordinator that restarts; before one has ever been heard, it is the answer.
     if (!this.#heard || end.code === 'UNIMPLEMENTED') {
-      const foreign = notACoordinator(address, end);
+      const foreign = notACoordinator(address, end, addressSaid);
       if (foreign !== undefined) {
         this.#reached = false;
         return foreign;
