@@ -61,7 +61,7 @@ export const RUN_OPTION_NAMES: readonly string[] = [...TASK_OPTIONS, 'onAbandon'
 
 /** What a task takes in a frame besides its payload and its own texts, generously. */
 const TASK_BYTES = 256;
-const KEYS = '1 to 63 characters of A-Z a-z 0-9 . _ / -';
+const KEYS = '1 to 63 characters of A-Z a-z 0-9 . _ / -, other than __proto__';
 
 /**
  * Checks a task as its submitter writes it, and encodes it. What it is made of is copied: later changes have no effect.

@@ -126,6 +126,12 @@ describe('encodeTask', () => {
     expect(fault(1, { retry: 3 }).message).toBe('options.retry: is 3; it must be an object');
   });
 
+  it('should refuse a key that plain objects lose', () => {
+    const error = fault(1, JSON.parse('{"requiredLabels":{"__proto__":"x"},"metadata":{"__proto__":"x"}}'));
+    expect(error.violations.map(({ field }) => field)).toEqual(['options.requiredLabels', 'options.metadata']);
+    expect(error.message).toContain('has the key "__proto__"; a key is 1 to 63 characters');
+  });
+
   it('should know onAbandon for run alone', () => {
     expect(() => encodeTask('echo', 1, { onAbandon: 'keep' }, SUBMIT_OPTION_NAMES, TERMS)).toThrow(/onAbandon: is not/);
   });
