@@ -115,7 +115,8 @@ export interface Client<Tasks extends TaskMap<Tasks> = AnyTasks> extends AsyncDi
    *
    * @param payload any JSON value, or a Uint8Array for bytes (`options.contentType`)
    * @throws FleetError INVALID_ARGUMENT / INVALID_TASK, PAYLOAD_TOO_LARGE, PAYLOAD_NOT_JSON; ALREADY_EXISTS / TASK_ID_TAKEN;
-   *   RESOURCE_EXHAUSTED / QUEUE_FULL, STORE_FULL, TOO_MANY_WAITING; CANCELLED / NOT_SENT or ACCEPTANCE_UNKNOWN
+   *   RESOURCE_EXHAUSTED / QUEUE_FULL, STORE_FULL, TOO_MANY_WAITING; DEADLINE_EXCEEDED / DEADLINE_PASSED before the task was sent;
+   *   CANCELLED / NOT_SENT or ACCEPTANCE_UNKNOWN
    */
   submit<Type extends TypeOf<Tasks>>(
     type: Type,

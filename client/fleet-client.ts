@@ -115,7 +115,13 @@ export class FleetClient implements Client {
   async result(taskId: string, options?: WaitOptions): Promise<unknown> {
     this.#requireOpen();
     const { signal } = readWait(options);
-    const call = { kind: 'result', taskId: readTaskId(taskId), task: undefined, bytes: 0 } as const;
+    const call = {
+      kind: 'result',
+      taskId: readTaskId(taskId),
+      task: undefined,
+      bytes: 0,
+      deadlineMs: Infinity,
+    } as const;
     return outcome(await this.#stream.call(call, { signal, onAbandon: 'keep' }));
   }
 
@@ -182,8 +188,8 @@ export class FleetClient implements Client {
   #encode(type: unknown, payload: unknown, options: unknown, names: readonly string[]): EncodedTask {
     this.#requireOpen();
     const { maxPayloadBytes } = this.#options;
-    const nowWallMs = this.#runtime.nowWallMs();
-    return encodeTask(type, payload, options, names, { maxPayloadBytes, nowWallMs, newTaskId: uuidv7 });
+    const [nowMs, nowWallMs] = [this.#runtime.nowMs(), this.#runtime.nowWallMs()];
+    return encodeTask(type, payload, options, names, { maxPayloadBytes, nowMs, nowWallMs, newTaskId: uuidv7 });
   }
 
   async #submitItem(item: unknown): Promise<SubmitReceipt | FleetError> {

@@ -141,6 +141,33 @@ describe('run', () => {
     expect(error).toMatchObject({ name: 'TaskFailedError', state: 'EXPIRED', reason: 'DEADLINE_PASSED', attempts: [] });
   });
 
+  it('gives a task up at its deadline that still waits in the client, and never sends it', async () => {
+    await using world = await setup(address, { maxInFlight: 1 });
+    const { client, type, worker } = world;
+    const first = client.run(type, 1);
+    const { attempt } = await worker.assignment();
+    const taskId = randomUUID();
+    const error = await refusal(client.run(type, 2, { taskId, deadlineMs: 50 }));
+    expect(error).toMatchObject({ code: Code.DEADLINE_EXCEEDED, reason: 'DEADLINE_PASSED' });
+    expect(error.message).toContain('it was never sent');
+    worker.report(attempt, 'done');
+    expect(await first).toBe('done');
+    expect(await refusal(client.get(taskId))).toMatchObject({ reason: 'TASK_NOT_FOUND' });
+  });
+
+  it('leaves a deadline that has passed before the call to the coordinator, which knows a repeat', async () => {
+    await using world = await setup(address);
+    const { client, type } = world;
+    const [taskId, deadline] = [randomUUID(), new Date(Date.now() + 300)];
+    await client.submit(type, 1, { taskId, deadline });
+    expect(await failure(client.result(taskId))).toMatchObject({ state: 'EXPIRED' });
+    expect(await client.submit(type, 1, { taskId, deadline })).toMatchObject({
+      alreadyExisted: true,
+      state: 'EXPIRED',
+    });
+    expect(await refusal(client.submit(type, 1, { deadline }))).toMatchObject({ reason: 'INVALID_TASK' });
+  });
+
   it('cancels its task when it is aborted', async () => {
     await using world = await setup(address);
     const { client, type, worker } = world;

@@ -4,7 +4,7 @@ import { encodeTask, RUN_OPTION_NAMES, SUBMIT_OPTION_NAMES } from '../../../clie
 import type { FleetError } from '../../../proto/fleet-error.js';
 
 const ID = '01890a5d-ac96-774b-bcce-b302099a8057';
-const TERMS = { maxPayloadBytes: 100, nowWallMs: 1_000_000, newTaskId: () => ID };
+const TERMS = { maxPayloadBytes: 100, nowMs: 50, nowWallMs: 1_000_000, newTaskId: () => ID };
 
 function encode(payload: unknown, options?: unknown, type: unknown = 'echo') {
   return encodeTask(type, payload, options, RUN_OPTION_NAMES, TERMS);
@@ -134,6 +134,11 @@ describe('encodeTask', () => {
 
   it('should know onAbandon for run alone', () => {
     expect(() => encodeTask('echo', 1, { onAbandon: 'keep' }, SUBMIT_OPTION_NAMES, TERMS)).toThrow(/onAbandon: is not/);
+  });
+
+  it('should tell how long the task may wait to be sent: until its deadline, if that has not passed before', () => {
+    const deadlines = [{ deadlineMs: 500 }, { deadline: new Date(1_002_000) }, {}, { deadline: new Date(1_000_000) }];
+    expect(deadlines.map((options) => encode(1, options).deadlineMs)).toEqual([550, 2_050, Infinity, Infinity]);
   });
 
   it('should tell about how much a task takes in a frame', () => {

@@ -17,8 +17,10 @@ export class ModelCoordinator {
   /** Durable: type by task. */
   readonly tasks = new Map<string, string>();
   readonly ended = new Set<string>();
-  /** `task type` of all that was ever durable, and the tasks that were ever deleted. */
+  /** `task type` of all that was ever durable, and of what was ever refused because the id was another task's. */
   readonly known = new Set<string>();
+  readonly taken = new Set<string>();
+  /** Tasks that were ever deleted. */
   readonly deleted = new Set<string>();
   /** Of the stream there is. */
   readonly awaited = new Set<string>();
@@ -89,6 +91,7 @@ export class ModelCoordinator {
     }
     const known = this.tasks.get(taskId);
     if (known === undefined || known === type) return undefined;
+    this.taken.add(`${taskId} ${type}`);
     return new FleetError(Code.ALREADY_EXISTS, 'TASK_ID_TAKEN', 'taken');
   }
 
