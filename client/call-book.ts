@@ -27,6 +27,7 @@ import {
   type StreamResult,
   type StreamSubmitAck,
 } from '../proto/gen/remuda/v1/task_service_pb.js';
+import { deadlinePassedError } from './call-errors.js';
 import { CallQueue, stageOf, type CallRecord } from './call-queue.js';
 import type { CallStage, OnAbandon, StreamCall, StreamEffect } from './stream-call.js';
 
@@ -53,6 +54,8 @@ interface TaskRecord {
 
 /** A frame holds elements up to this together, or one larger element alone. */
 export const FRAME_BYTES_MAX = 262_144;
+/** How long a deadline may have passed before its caller hears of it; a look at them all costs as much as there are calls. */
+const EXPIRY_MS = 100;
 /** What an id takes in a frame. */
 const ID_BYTES = 40;
 
@@ -71,6 +74,9 @@ export class CallBook {
   #resultAcks: string[] = [];
   #inFlight = 0;
   #inFlightBytes = 0;
+  /** When the deadlines were looked at last, and when they are to be next. */
+  #expiredAtMs = -Infinity;
+  #expireAtMs = Infinity;
 
   constructor(
     private readonly bounds: CallBounds,
@@ -104,6 +110,13 @@ export class CallBook {
     return this.#queued.size > 0 || this.#dirty.size > 0;
   }
 
+  /** Bytes of the largest task that was sent and is not acknowledged; 0 without one. O(size): for what is rare. */
+  get largestSentBytes(): number {
+    let largest = 0;
+    for (const { wasSent, bytes } of this.#calls.values()) if (wasSent && bytes > largest) largest = bytes;
+    return largest;
+  }
+
   /** @throws FleetError RESOURCE_EXHAUSTED / TOO_MANY_WAITING */
   add(call: StreamCall): void {
     const { maxWaiting, maxInFlight } = this.bounds;
@@ -115,11 +128,31 @@ export class CallBook {
         quota: { subject: 'client', description: `calls that wait: at most ${maxWaiting}` },
       });
     }
-    const { callId, kind, taskId, task, bytes } = call;
+    const { callId, kind, taskId, task, bytes, deadlineMs } = call;
     const fresh = { state: 'waiting', wasSent: false, abandoned: undefined } as const;
-    const record: CallRecord = { callId, kind, taskId, task, bytes, ...fresh };
+    const record: CallRecord = { callId, kind, taskId, task, bytes, deadlineMs, ...fresh };
     this.#calls.set(callId, record);
     this.#waiting.push(record);
+    this.#expireAtMs = Math.min(this.#expireAtMs, Math.max(deadlineMs, this.#expiredAtMs + EXPIRY_MS));
+    this.#admit();
+  }
+
+  /** When to {@link CallBook.expire} next; Infinity: there is no deadline. */
+  get expireAtMs(): number {
+    return this.#expireAtMs;
+  }
+
+  /** Ends calls whose tasks' deadlines have passed. One that was sent before may be there: the coordinator judges it. */
+  expire(nowMs: number): void {
+    if (nowMs < this.#expireAtMs) return;
+    let nextMs = Infinity;
+    for (const record of [...this.#calls.values()]) {
+      if (record.wasSent) continue;
+      if (record.deadlineMs <= nowMs) this.#fail(record, deadlinePassedError(record.taskId));
+      else nextMs = Math.min(nextMs, record.deadlineMs);
+    }
+    this.#expiredAtMs = nowMs;
+    this.#expireAtMs = Math.max(nextMs, nowMs + EXPIRY_MS);
     this.#admit();
   }
 
@@ -190,7 +223,7 @@ export class CallBook {
   }
 
   /** The next frame; undefined if there is nothing to say. While the coordinator refuses for now, nothing new is asked of it. */
-  takeFrame(refusesForNow: boolean): OpenTaskStreamRequest | undefined {
+  takeFrame(nowMs: number, refusesForNow: boolean): OpenTaskStreamRequest | undefined {
     const frame = create(OpenTaskStreamRequestSchema);
     frame.resultAcks = this.#resultAcks.splice(0, MAX_STREAM_ELEMENTS);
     let count = frame.resultAcks.length;
@@ -205,18 +238,24 @@ export class CallBook {
       (change === 'await' ? frame.awaits : frame.detaches).push(task.taskId);
       this.#tidy(task);
     }
-    if (!refusesForNow) count = this.#putSubmits(frame, count);
+    if (!refusesForNow) count = this.#putSubmits(nowMs, frame, count);
     return count === 0 ? undefined : frame;
   }
 
-  #putSubmits(frame: OpenTaskStreamRequest, countBefore: number): number {
+  #putSubmits(nowMs: number, frame: OpenTaskStreamRequest, countBefore: number): number {
     let count = countBefore;
     let bytes = count * ID_BYTES;
-    for (; count < MAX_STREAM_ELEMENTS; count += 1) {
+    while (count < MAX_STREAM_ELEMENTS) {
       const record = this.#queued.peek();
       if (record?.task === undefined) break;
+      if (record.deadlineMs <= nowMs && !record.wasSent) {
+        this.#fail(record, deadlinePassedError(record.taskId));
+        this.#admit();
+        continue;
+      }
       if (count > 0 && bytes + record.bytes > FRAME_BYTES_MAX) break;
       this.#queued.shift();
+      count += 1;
       bytes += record.bytes;
       record.state = 'sent';
       record.wasSent = true;
@@ -283,8 +322,8 @@ export class CallBook {
     const task = this.#tasks.get(result.taskId);
     // Under way when the last of its calls went away.
     if (task === undefined) return;
-    // That there was no such task is older news than that a submit of it was accepted: acknowledgements go first in a frame.
-    if (result.error !== undefined && task.awaited === 'submitted') return;
+    const wasSubmitted = task.awaited === 'submitted';
+    // An answer ends the await. Whoever still wants the task asks again with the next frame.
     task.awaited = 'no';
     this.#touch(task);
     // A submit of the same id that is not acknowledged yet gets an answer of its own.
@@ -292,7 +331,9 @@ export class CallBook {
     if (result.error !== undefined) {
       const error = FleetError.fromStatusMessage(result.error);
       if (error.code === Code.UNAVAILABLE) hold(error);
-      else for (const record of calls) this.#fail(record, error);
+      // Acknowledgements go first in a frame: that there is no such task may be older news than that a submit of it was accepted,
+      // or newer (it was deleted before its result was read from the store). Asking again tells which.
+      else if (!wasSubmitted) for (const record of calls) this.#fail(record, error);
       return;
     }
     if (calls.length > 0) this.#resultAcks.push(result.taskId);

@@ -8,6 +8,8 @@ export const NOT_SENT = 'NOT_SENT';
 export const ACCEPTANCE_UNKNOWN = 'ACCEPTANCE_UNKNOWN';
 /** Reason of an error about waiting that was given up, for a task that the coordinator has. */
 export const WAIT_ABORTED = 'WAIT_ABORTED';
+/** Reason of an error about a task whose deadline passed before it was sent; EXPIRED tasks have it too. */
+export const DEADLINE_PASSED = 'DEADLINE_PASSED';
 /** Reason of an error about a client that is closed. */
 export const CLIENT_CLOSED = 'CLIENT_CLOSED';
 
@@ -42,6 +44,14 @@ export function abortedError(
       return new FleetError(Code.CANCELLED, WAIT_ABORTED, `aborted while waiting for task ${taskId}, ${what}`, options);
     }
   }
+}
+
+/** A task whose deadline has passed while it waited for its turn: to submit it would be to be told that its deadline is no deadline. */
+export function deadlinePassedError(taskId: string): FleetError {
+  const message =
+    `the deadline of task ${taskId} passed while it waited in this client for its turn; it was never sent. Submit fewer at a time, ` +
+    'raise maxInFlight, or give it more time';
+  return new FleetError(Code.DEADLINE_EXCEEDED, DEADLINE_PASSED, message, { metadata: { task_id: taskId } });
 }
 
 /** A call that was under way when the client was closed. */

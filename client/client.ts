@@ -115,7 +115,8 @@ export interface Client<Tasks extends TaskMap<Tasks> = AnyTasks> extends AsyncDi
    *
    * @param payload any JSON value, or a Uint8Array for bytes (`options.contentType`)
    * @throws FleetError INVALID_ARGUMENT / INVALID_TASK, PAYLOAD_TOO_LARGE, PAYLOAD_NOT_JSON; ALREADY_EXISTS / TASK_ID_TAKEN;
-   *   RESOURCE_EXHAUSTED / QUEUE_FULL, STORE_FULL, TOO_MANY_WAITING; CANCELLED / NOT_SENT or ACCEPTANCE_UNKNOWN
+   *   RESOURCE_EXHAUSTED / QUEUE_FULL, STORE_FULL, TOO_MANY_WAITING; DEADLINE_EXCEEDED / DEADLINE_PASSED before the task was sent;
+   *   CANCELLED / NOT_SENT or ACCEPTANCE_UNKNOWN
    */
   submit<Type extends TypeOf<Tasks>>(
     type: Type,
@@ -180,8 +181,9 @@ export interface Client<Tasks extends TaskMap<Tasks> = AnyTasks> extends AsyncDi
   off<Name extends keyof ClientEvents>(name: Name, listener: (event: ClientEvents[Name]) => void): this;
 
   /**
-   * Ends the client: no new calls; what is under way goes on for `drainTimeoutMs`, and the rest fails with CLIENT_CLOSED. It
-   * cancels nothing. Resolves when nothing is open any more, 2 s later at most; a repeat may bring the end forward.
+   * Ends the client: no new calls; what is under way goes on for `drainTimeoutMs`, and the rest fails with CLIENT_CLOSED. Under
+   * way is also what a `submitMany` has not submitted yet, and a `list` or `watch` that was begun and not left. It cancels
+   * nothing. Resolves when nothing is open any more, 2 s later at most; a repeat may bring the end forward.
    */
   close(options?: CloseOptions): Promise<void>;
 }

@@ -27,9 +27,13 @@ export function unreachable(address: string, why: string, said: string, cause?: 
   return new FleetError(Code.UNAVAILABLE, COORDINATOR_UNREACHABLE, message, { metadata, cause });
 }
 
-/** UNAVAILABLE / NOT_A_COORDINATOR; undefined if the end may well be a coordinator's. */
-export function notACoordinator(address: string, end: CallEnd, cause?: unknown): FleetError | undefined {
-  const text = foreignServerText(address, end);
+/**
+ * UNAVAILABLE / NOT_A_COORDINATOR; undefined if the end may well be a coordinator's.
+ *
+ * @param said Where the address was said, so where another one would be.
+ */
+export function notACoordinator(address: string, end: CallEnd, said: string, cause?: unknown): FleetError | undefined {
+  const text = foreignServerText(address, end, said);
   if (text === undefined) return undefined;
   return new FleetError(Code.UNAVAILABLE, NOT_A_COORDINATOR, text, { metadata: { address }, cause });
 }

@@ -1,5 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import { durationFromMs, timestampFromDate, timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { durationFromMs, timestampFromDate, timestampFromMs, timestampMs } from '@bufbuild/protobuf/wkt';
 import {
   DAY_MS,
   FAILURE_REASON_PATTERN,
@@ -38,6 +38,11 @@ export interface EncodedTask {
   readonly task: SubmitTaskRequest;
   /** What it takes in a frame, about. */
   readonly bytes: number;
+  /**
+   * The task's deadline in monotonic milliseconds; Infinity without one. Also if it has passed already: a repeat of a task that
+   * the coordinator knows is the same task whatever the time, and of another the coordinator says what is wrong.
+   */
+  readonly deadlineMs: number;
   readonly signal: AbortSignal | undefined;
   readonly onAbandon: OnAbandon;
 }
@@ -45,6 +50,8 @@ export interface EncodedTask {
 /** What encoding needs to know beside the task. */
 export interface EncodeTerms {
   readonly maxPayloadBytes: number;
+  /** Monotonic milliseconds. */
+  readonly nowMs: number;
   /** Milliseconds since 1970, for spans from now. */
   readonly nowWallMs: number;
   readonly newTaskId: () => string;
@@ -61,7 +68,7 @@ export const RUN_OPTION_NAMES: readonly string[] = [...TASK_OPTIONS, 'onAbandon'
 
 /** What a task takes in a frame besides its payload and its own texts, generously. */
 const TASK_BYTES = 256;
-const KEYS = '1 to 63 characters of A-Z a-z 0-9 . _ / -';
+const KEYS = '1 to 63 characters of A-Z a-z 0-9 . _ / -, other than __proto__';
 
 /**
  * Checks a task as its submitter writes it, and encodes it. What it is made of is copied: later changes have no effect.
@@ -99,7 +106,9 @@ export function encodeTask(
     options: message,
   });
   const bytes = TASK_BYTES + task.type.length + body.data.byteLength + textBytes(message);
-  return { taskId: task.taskId, task, bytes, signal, onAbandon: onAbandon ?? 'cancel' };
+  const leftMs = message.deadline === undefined ? Infinity : timestampMs(message.deadline) - terms.nowWallMs;
+  const deadlineMs = leftMs > 0 ? terms.nowMs + leftMs : Infinity;
+  return { taskId: task.taskId, task, bytes, deadlineMs, signal, onAbandon: onAbandon ?? 'cancel' };
 }
 
 /** @throws FleetError INVALID_ARGUMENT / INVALID_TASK_ID */

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import type { DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { v7 as uuidv7 } from 'uuid';
 import { DAY_MS } from '../proto/bounds.js';
 import { FleetError } from '../proto/fleet-error.js';
@@ -24,12 +25,13 @@ import { listTasks } from './list-tasks.js';
 import { OptionFaults } from './option-faults.js';
 import { resultValue } from './payload-value.js';
 import type { RunOptions, SubmitOptions, WaitOptions } from './submit-options.js';
-import { changeTasks } from './task-changes.js';
+import { changeTasks, type ChangeMethod } from './task-changes.js';
 import { TaskFailedError } from './task-failed-error.js';
 import { stateName, taskInfo, type TaskInfo, type TaskStateName } from './task-info.js';
 import { TaskStream } from './task-stream.js';
 import { TaskStreamMachine } from './task-stream-machine.js';
 import { UnaryCalls } from './unary-calls.js';
+import { UnderWay } from './under-way.js';
 import { watchTask } from './watch-task.js';
 
 /** The clocks and the dice. */
@@ -58,7 +60,10 @@ export class FleetClient implements Client {
   readonly #calls: UnaryCalls;
   readonly #cancels: CancelSender;
   readonly #events = new EventEmitter();
-  #closing = false;
+  /** Beside the calls of the stream. */
+  readonly #underWay = new UnderWay();
+  /** `draining`: no new calls, and what is under way goes on. */
+  #phase: 'open' | 'draining' | 'closed' = 'open';
 
   constructor(options: CompiledClientOptions, runtime: ClientRuntime) {
     const { nowMs, random } = runtime;
@@ -89,10 +94,8 @@ export class FleetClient implements Client {
   }
 
   async submit(type: string, payload: unknown, options?: SubmitOptions): Promise<SubmitReceipt> {
-    const { signal, onAbandon, ...call } = this.#encode(type, payload, options, SUBMIT_OPTION_NAMES);
-    const ack = await this.#stream.call({ ...call, kind: 'submit' }, { signal, onAbandon });
-    const { taskId, state, alreadyExisted, capableWorkerCount, notice } = ack;
-    return { taskId, state: stateName(state), alreadyExisted, capableWorkerCount, notice };
+    this.#requireOpen();
+    return this.#submit(type, payload, options);
   }
 
   async submitMany(items: Iterable<SubmitItem<AnyTasks>>): Promise<(SubmitReceipt | FleetError)[]> {
@@ -103,11 +106,13 @@ export class FleetClient implements Client {
     const submitRest = async (): Promise<void> => {
       for (const [index, item] of rest) answers[index] = await this.#submitItem(item);
     };
-    await Promise.all(Array.from({ length: Math.min(SUBMITS_AT_ONCE, all.length) }, submitRest));
+    const lines = Math.min(SUBMITS_AT_ONCE, all.length);
+    await this.#underWay.during(() => Promise.all(Array.from({ length: lines }, submitRest)));
     return answers;
   }
 
   async run(type: string, payload: unknown, options?: RunOptions): Promise<unknown> {
+    this.#requireOpen();
     const { signal, onAbandon, ...call } = this.#encode(type, payload, options, RUN_OPTION_NAMES);
     return outcome(await this.#stream.call({ ...call, kind: 'run' }, { signal, onAbandon }));
   }
@@ -115,43 +120,49 @@ export class FleetClient implements Client {
   async result(taskId: string, options?: WaitOptions): Promise<unknown> {
     this.#requireOpen();
     const { signal } = readWait(options);
-    const call = { kind: 'result', taskId: readTaskId(taskId), task: undefined, bytes: 0 } as const;
+    const call = {
+      kind: 'result',
+      taskId: readTaskId(taskId),
+      task: undefined,
+      bytes: 0,
+      deadlineMs: Infinity,
+    } as const;
     return outcome(await this.#stream.call(call, { signal, onAbandon: 'keep' }));
   }
 
   async get(taskId: string, options?: WaitOptions): Promise<TaskInfo> {
     this.#requireOpen();
     const request = { taskId: readTaskId(taskId), payloadView: PayloadView.DATA };
-    const { task } = await this.#calls.call(TaskService.method.getTask, request, readWait(options));
+    const { task } = await this.#call(TaskService.method.getTask, request, options);
     if (task === undefined) throw FleetError.from(new Error('GetTask answered without a task'));
     return taskInfo(task);
   }
 
   list(options?: ListOptions): AsyncIterableIterator<TaskInfo> {
     this.#requireOpen();
-    return listTasks(this.#calls, options);
+    return this.#underWay.along(listTasks(this.#calls, options));
   }
 
   watch(taskId: string, options?: WaitOptions): AsyncIterableIterator<TaskInfo> {
     this.#requireOpen();
-    return watchTask(this.#calls, readTaskId(taskId), readWait(options).signal);
+    return this.#underWay.along(watchTask(this.#calls, readTaskId(taskId), readWait(options).signal));
   }
 
   async cancel(taskId: string, options?: WaitOptions): Promise<TaskStateName> {
     this.#requireOpen();
     const request = { taskId: readTaskId(taskId) };
-    const { state } = await this.#calls.call(TaskService.method.cancelTask, request, readWait(options));
+    const { state } = await this.#call(TaskService.method.cancelTask, request, options);
     return stateName(state);
   }
 
   async requeue(taskIds: string | Iterable<string>, options?: WaitOptions): Promise<TaskChange[]> {
     this.#requireOpen();
-    return changeTasks(this.#calls, TaskService.method.requeueTasks, taskIds, readWait(options).signal);
+    return this.#change(TaskService.method.requeueTasks, taskIds, options);
   }
 
   async delete(taskIds: string | Iterable<string>, options?: WaitOptions): Promise<TaskChange[]> {
     this.#requireOpen();
-    return changeTasks(this.#calls, TaskService.method.deleteTasks, taskIds, readWait(options).signal);
+    return this.#change(TaskService.method.deleteTasks, taskIds, options);
   }
 
   on<Name extends keyof ClientEvents>(name: Name, listener: (event: ClientEvents[Name]) => void): this {
@@ -169,8 +180,14 @@ export class FleetClient implements Client {
     const given = faults.object('', options, ['drainTimeoutMs']);
     const drainTimeoutMs = faults.integer('drainTimeoutMs', given['drainTimeoutMs'], 0, DAY_MS, 'milliseconds') ?? 0;
     faults.throwIfAny('INVALID_OPTIONS');
-    this.#closing = true;
-    await this.#stream.close(drainTimeoutMs);
+    if (this.#phase === 'open') this.#phase = 'draining';
+    const { nowMs } = this.#runtime;
+    const endMs = nowMs() + drainTimeoutMs;
+    // The stream stays open for the rest of a submitMany().
+    await this.#underWay.idle(drainTimeoutMs);
+    this.#phase = 'closed';
+    this.#underWay.stopWaiting();
+    await this.#stream.close(Math.max(0, endMs - nowMs()));
     await this.#cancelsSent();
     this.#calls.close();
   }
@@ -179,19 +196,44 @@ export class FleetClient implements Client {
     return this.close();
   }
 
+  #call<M extends DescMethodUnary>(
+    method: M,
+    request: MessageInitShape<M['input']>,
+    options: WaitOptions | undefined,
+  ): Promise<MessageShape<M['output']>> {
+    const terms = readWait(options);
+    return this.#underWay.during(() => this.#calls.call(method, request, terms));
+  }
+
+  #change(
+    method: ChangeMethod,
+    taskIds: string | Iterable<string>,
+    options: WaitOptions | undefined,
+  ): Promise<TaskChange[]> {
+    const { signal } = readWait(options);
+    return this.#underWay.during(() => changeTasks(this.#calls, method, taskIds, signal));
+  }
+
   #encode(type: unknown, payload: unknown, options: unknown, names: readonly string[]): EncodedTask {
-    this.#requireOpen();
     const { maxPayloadBytes } = this.#options;
-    const nowWallMs = this.#runtime.nowWallMs();
-    return encodeTask(type, payload, options, names, { maxPayloadBytes, nowWallMs, newTaskId: uuidv7 });
+    const [nowMs, nowWallMs] = [this.#runtime.nowMs(), this.#runtime.nowWallMs()];
+    return encodeTask(type, payload, options, names, { maxPayloadBytes, nowMs, nowWallMs, newTaskId: uuidv7 });
+  }
+
+  async #submit(type: string, payload: unknown, options?: SubmitOptions): Promise<SubmitReceipt> {
+    const { signal, onAbandon, ...call } = this.#encode(type, payload, options, SUBMIT_OPTION_NAMES);
+    const ack = await this.#stream.call({ ...call, kind: 'submit' }, { signal, onAbandon });
+    const { taskId, state, alreadyExisted, capableWorkerCount, notice } = ack;
+    return { taskId, state: stateName(state), alreadyExisted, capableWorkerCount, notice };
   }
 
   async #submitItem(item: unknown): Promise<SubmitReceipt | FleetError> {
     try {
+      if (this.#phase === 'closed') throw clientClosed();
       const faults = new OptionFaults();
       const { type, payload, options } = faults.object('item', item, ['type', 'payload', 'options']);
       faults.throwIfAny('INVALID_TASK');
-      return await this.submit(type as string, payload, options as SubmitOptions);
+      return await this.#submit(type as string, payload, options as SubmitOptions);
     } catch (error) {
       return FleetError.from(error);
     }
@@ -207,7 +249,7 @@ export class FleetClient implements Client {
   }
 
   #requireOpen(): void {
-    if (this.#closing) throw clientClosed();
+    if (this.#phase !== 'open') throw clientClosed();
   }
 
   #emit<Name extends keyof ClientEvents>(name: Name, event: ClientEvents[Name]): void {

@@ -27,12 +27,18 @@ export function shortReason(message: string): string {
 /**
  * A sentence about something at the address that is no coordinator: a web server, a gRPC server of something else. Undefined
  * if the end may well be a coordinator's.
+ *
+ * @param said Where the address was said, so where another one would be.
  */
-export function foreignServerText(address: string, { code, reason, message }: CallEnd): string | undefined {
+export function foreignServerText(
+  address: string,
+  { code, reason, message }: CallEnd,
+  said: string,
+): string | undefined {
   // A coordinator gives reasons, and has every method of the contract.
   if (reason !== '' || (code !== 'UNIMPLEMENTED' && !NO_GRPC.test(message))) return undefined;
   return (
-    `something else answers at ${address}, no Remuda coordinator (${shortReason(message)}); --address is the coordinator's ` +
-    `gRPC address (default ${DEFAULT_ADDRESS}), not its HTTP one (7071)`
+    `something else answers at ${address}, no Remuda coordinator (${shortReason(message)}); name the coordinator's gRPC address ` +
+    `(default ${DEFAULT_ADDRESS}), not its HTTP one (7071), with ${said}`
   );
 }

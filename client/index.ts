@@ -56,7 +56,7 @@ export type {
 export type { PayloadContent } from '../proto/payload.js';
 export { isTaskFailedError, TaskFailedError } from './task-failed-error.js';
 export { FleetError, isFleetError, type FieldViolation, type QuotaViolation } from '../proto/fleet-error.js';
-export { ACCEPTANCE_UNKNOWN, CLIENT_CLOSED, NOT_SENT, WAIT_ABORTED } from './call-errors.js';
+export { ACCEPTANCE_UNKNOWN, CLIENT_CLOSED, DEADLINE_PASSED, NOT_SENT, WAIT_ABORTED } from './call-errors.js';
 export { RESULT_NOT_JSON } from './payload-value.js';
 export { DEFAULT_ADDRESS } from './address.js';
 

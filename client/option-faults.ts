@@ -10,8 +10,10 @@ export class OptionFaults {
 
   constructor(private readonly prefix = '') {}
 
+  /** An empty field is what the prefix names: the options as a whole. */
   add(field: string, description: string): undefined {
-    this.violations.push({ field: `${this.prefix}${field}`, description });
+    const place = field === '' ? this.prefix.replace(/\.$/, '') : `${this.prefix}${field}`;
+    this.violations.push({ field: place, description });
     return undefined;
   }
 

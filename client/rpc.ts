@@ -191,7 +191,8 @@ export class RpcChannel implements Disposable {
       return new FleetError(error.code, '', message, { cause: error });
     }
     const { code, reason, message: said } = error;
-    const foreign = notACoordinator(this.address, { code: Code[code], reason, message: said }, error);
+    const end = { code: Code[code], reason, message: said };
+    const foreign = notACoordinator(this.address, end, this.#addressSaid, error);
     if (foreign !== undefined) return foreign;
     // A server that is torn down resets its calls as if the caller had cancelled them.
     const wasReset = error.code === Code.CANCELLED && !cancelledHere;

@@ -28,6 +28,8 @@ export interface StreamCall {
   readonly task: SubmitTaskRequest | undefined;
   /** What the task takes in a frame, about; 0 for `result`. */
   readonly bytes: number;
+  /** Until when a task that nothing was sent of may wait to be sent, monotonic milliseconds. Infinity: as long as its caller does. */
+  readonly deadlineMs: number;
 }
 
 /** What a task stream's machine wants done. */

@@ -23,8 +23,8 @@ export interface TaskOptions {
   /** How long one attempt may run, in milliseconds, 1 to 86,400,000. Default 300,000. */
   readonly timeoutMs?: number;
   /**
-   * When the whole task is given up (EXPIRED), in milliseconds from this call on. The coordinator's clock judges it. Default:
-   * never. Not together with `deadline`.
+   * When the whole task is given up (EXPIRED), in milliseconds from this call on. The coordinator's clock judges it; a task that
+   * still waits in the client then is not sent (DEADLINE_PASSED). Default: never. Not together with `deadline`.
    */
   readonly deadlineMs?: number;
   /** The same as a point in time. */

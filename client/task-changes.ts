@@ -6,7 +6,8 @@ import type { TaskChange } from './client.js';
 import { readTaskId } from './encode-task.js';
 import type { UnaryCalls } from './unary-calls.js';
 
-type ChangeMethod = typeof TaskService.method.requeueTasks | typeof TaskService.method.deleteTasks;
+/** What changes tasks by their ids. */
+export type ChangeMethod = typeof TaskService.method.requeueTasks | typeof TaskService.method.deleteTasks;
 
 /**
  * Changes tasks by their ids, as many to a call as one may hold. Nothing that may have been carried out is tried again. When a

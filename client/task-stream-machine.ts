@@ -14,6 +14,7 @@
  *   once when it is no coordinator. After that they wait for as long as their callers do: coordinators restart.
  * - A stream that ends is no fault of any task. What a repeat cannot help, a refusal with another code than UNAVAILABLE,
  *   is told to the callers.
+ * - A task whose deadline passes before it was sent fails here (DEADLINE_PASSED).
  * - While the coordinator refuses submits for now (UNAVAILABLE for an element), all of them wait, and are repeated.
  *
  * The host's turn: give all inputs that have arrived, then {@link TaskStreamMachine.tick}, do the {@link
@@ -175,6 +176,7 @@ export class TaskStreamMachine {
   /** Does what is due. */
   tick(nowMs: number): void {
     if (nowMs >= this.#holdUntilMs) this.#holdUntilMs = 0;
+    this.#book.expire(nowMs);
     this.#leaveWhenDue(nowMs);
     const state = this.#state;
     if (state.t === 'Dialling' && nowMs >= state.giveUpAtMs) {
@@ -201,6 +203,7 @@ export class TaskStreamMachine {
     if (state.t === 'Leaving') return state.untilMs;
     return Math.min(
       this.#closeAtMs ?? Infinity,
+      this.#book.expireAtMs,
       this.#giveUpAtMs,
       state.t === 'Dialling' ? state.giveUpAtMs : Infinity,
       state.t === 'BackingOff' ? state.dialAtMs : Infinity,
@@ -209,10 +212,10 @@ export class TaskStreamMachine {
   }
 
   /** The next frame for the open stream; undefined if there is nothing to say now. */
-  takeFrame(): OpenTaskStreamRequest | undefined {
+  takeFrame(nowMs: number): OpenTaskStreamRequest | undefined {
     const state = this.#state;
     if (state.t !== 'Open' && state.t !== 'Leaving') return undefined;
-    const frame = this.#book.takeFrame(this.#holdUntilMs > 0);
+    const frame = this.#book.takeFrame(nowMs, this.#holdUntilMs > 0);
     // An acknowledgement under way may leave something to detach or to cancel.
     if (frame === undefined && state.t === 'Leaving' && !this.#book.awaitsAcks) {
       this.#effects.push({ kind: 'hangUp', streamNumber: state.streamNumber, gently: true });
@@ -249,10 +252,10 @@ export class TaskStreamMachine {
 
   /** What the callers are to be told, when the same again would not help. */
   #refusalOf(end: StreamEnd): FleetError | undefined {
-    const { address } = this.#terms;
+    const { address, addressSaid } = this.#terms;
     // A proxy may answer in place of a coordinator that restarts; before one has ever been heard, it is the answer.
     if (!this.#heard || end.code === 'UNIMPLEMENTED') {
-      const foreign = notACoordinator(address, end);
+      const foreign = notACoordinator(address, end, addressSaid);
       if (foreign !== undefined) {
         this.#reached = false;
         return foreign;
@@ -262,10 +265,15 @@ export class TaskStreamMachine {
     return isFinal ? new FleetError(Code[end.code as keyof typeof Code], end.reason, end.message) : undefined;
   }
 
-  /** A coordinator with smaller bounds than ours ends the stream for a frame that is too large: a task alone in its frame. */
+  /**
+   * A coordinator with smaller bounds than ours ends the stream for a frame that is too large: a task alone in its frame. Which
+   * one it does not say, but if any is, the largest is. The others are repeated; each such end takes at least one out.
+   */
   #failTooLarge({ code, reason, message }: StreamEnd): boolean {
     if (code !== 'RESOURCE_EXHAUSTED' || reason !== '') return false;
     const { address } = this.#terms;
+    const largest = this.#book.largestSentBytes;
+    if (largest <= FRAME_BYTES_MAX) return false;
     const failed = this.#book.fail(
       ({ taskId, bytes }) =>
         new FleetError(
@@ -275,7 +283,7 @@ export class TaskStreamMachine {
             'to it, or start the coordinator with a larger --max-payload-bytes',
           { metadata: { task_id: taskId, size_bytes: String(bytes) } },
         ),
-      ({ wasSent, bytes }) => wasSent && bytes > FRAME_BYTES_MAX,
+      ({ wasSent, bytes }) => wasSent && bytes === largest,
     );
     return failed > 0;
   }

@@ -136,7 +136,7 @@ export class TaskStream {
     machine.tick(nowMs());
     this.#doEffects();
     while (this.#stream?.stream.writable === true) {
-      const frame = machine.takeFrame();
+      const frame = machine.takeFrame(nowMs());
       if (frame === undefined) break;
       this.#stream.stream.write(frame);
     }

@@ -12,8 +12,8 @@ export const UUID_PATTERN = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0
 export const INCARNATION_PATTERN = /^[0-9a-f]{32}$/;
 /** 64 random bits. */
 export const LEASE_ID_PATTERN = /^[0-9a-f]{16}$/;
-/** Key of a label or of metadata. */
-export const KEY_PATTERN = /^[A-Za-z0-9._/-]{1,63}$/;
+/** Key of a label or of metadata. Not `__proto__`, which plain objects of JavaScript lose: a label that nobody requires any more. */
+export const KEY_PATTERN = /^(?!__proto__$)[A-Za-z0-9._/-]{1,63}$/;
 /** A failure's reason. */
 export const FAILURE_REASON_PATTERN = /^[A-Z][A-Z0-9_]{0,62}$/;
 /** W3C trace context, version 00. */

@@ -14,8 +14,8 @@ export type EncodedJson =
 const encoder = new TextEncoder();
 
 /**
- * A value as JSON text; `undefined` as null. A value that JSON would quietly lose (a function, a Map) is a fault that names its
- * place; `undefined` properties, NaN and toJSON() behave as in JSON.stringify.
+ * A value as JSON text; `undefined` as null. A value that JSON would quietly lose (a function, a Map, an Error, bytes) is a fault
+ * that names its place; `undefined` properties, NaN and toJSON(), which a Buffer has, behave as in JSON.stringify.
  *
  * @param what What to call the value in messages: `result`, `payload`.
  */
@@ -96,10 +96,31 @@ function scalarFault(value: unknown): Fault | undefined {
   }
 }
 
+/** What JSON would make `{}` of, or a map from indexes, or an object without what matters in it. */
 function lossyKind(value: object): string | undefined {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  // Nearly all there is, without a question for each kind.
+  if (prototype === Object.prototype || prototype === Array.prototype || prototype === null) return undefined;
   if (types.isMap(value)) return 'is a Map; pass Object.fromEntries(x) or [...x]';
   if (types.isSet(value)) return 'is a Set; pass [...x]';
   if (types.isPromise(value)) return 'is a Promise; await it first';
   if (types.isWeakMap(value) || types.isWeakSet(value)) return 'is a weak collection; JSON has no form for it';
+  if (types.isRegExp(value)) return 'is a RegExp; pass x.source';
+  if (types.isNativeError(value) || value instanceof Error) return 'is an Error; pass x.message';
+  return binaryKind(value);
+}
+
+/** A Buffer never comes here: its toJSON() has been asked. */
+function binaryKind(value: object): string | undefined {
+  if (types.isTypedArray(value)) {
+    return `is a typed array (${value[Symbol.toStringTag]}); pass [...x] or base64 text, or a Uint8Array as the whole value`;
+  }
+  if (ArrayBuffer.isView(value)) return 'is a DataView; pass base64 text, or a Uint8Array as the whole value';
+  if (types.isAnyArrayBuffer(value)) {
+    return 'is an ArrayBuffer; pass base64 text, or new Uint8Array(x) as the whole value';
+  }
+  if (value instanceof Blob) {
+    return 'is a Blob; pass base64 text, or new Uint8Array(await x.arrayBuffer()) as the whole value';
+  }
   return undefined;
 }

@@ -9,8 +9,8 @@ export interface ContentFault {
 
 /**
  * Encodes what a handler returned: a `Uint8Array` as it is, everything else as JSON, `undefined` as null. A value that JSON
- * would quietly lose (a function, a Map) is a fault that names its place; `undefined` properties, NaN and toJSON() behave
- * as in JSON.stringify.
+ * would quietly lose (a function, a Map, an Error, bytes within) is a fault that names its place; `undefined` properties, NaN
+ * and toJSON() behave as in JSON.stringify.
  *
  * @param maxBytes bound of the encoded value
  */

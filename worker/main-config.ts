@@ -188,14 +188,15 @@ function parseHandlersArgument(rest: readonly string[], faults: string[]): strin
 }
 
 function parseLabels(given: readonly string[], faults: string[]): Record<string, string> {
-  const labels: Record<string, string> = {};
+  const found = new Map<string, string>();
   for (const text of given) {
     const at = text.indexOf('=');
     const key = text.slice(0, at).trim();
     if (at < 1) faults.push(`--label is "${text}"; it must be KEY=VALUE, for instance disk=ssd`);
-    else if (key in labels) faults.push(`--label names "${key}" twice`);
-    else labels[key] = text.slice(at + 1);
+    else if (found.has(key)) faults.push(`--label names "${key}" twice`);
+    else found.set(key, text.slice(at + 1));
   }
+  const labels = Object.fromEntries(found);
   faults.push(...labelFaults(labels));
   return labels;
 }

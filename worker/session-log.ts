@@ -4,6 +4,8 @@ import type { SessionEvent } from './session-messages.js';
 
 /** While no coordinator answers, or none of its tasks can be taken, say so at most this often. */
 const QUIET_MS = 30_000;
+/** Where a worker is told the address: its program, or createWorker(). */
+const ADDRESS_SAID = '--address, REMUDA_ADDRESS or the option address';
 
 /** Writes the session's events to a log whose lines carry worker_id and incarnation already. */
 export class SessionLog {
@@ -108,7 +110,7 @@ export class SessionLog {
       );
       return;
     }
-    const foreign = foreignServerText(this.address, event);
+    const foreign = foreignServerText(this.address, event, ADDRESS_SAID);
     if (foreign !== undefined) {
       this.logger.warn(fields, `no session with a coordinator at ${this.address}: ${foreign}; dialling again`);
       return;

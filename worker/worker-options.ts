@@ -24,7 +24,10 @@ export interface WorkerOptions {
    * digit. Default: host and process id, which is not stable.
    */
   readonly workerId?: string;
-  /** Labels that tasks may require: at most 64. Keys 1 to 63 characters of `A-Z a-z 0-9 . _ / -`, values at most 63. */
+  /**
+   * Labels that tasks may require: at most 64. Keys 1 to 63 characters of `A-Z a-z 0-9 . _ / -` other than `__proto__`, values at
+   * most 63.
+   */
   readonly labels?: Readonly<Record<string, string>>;
   /** How many more attempts may wait here unstarted, 0 to 1,000. Default 0. */
   readonly prefetch?: number;
@@ -150,7 +153,9 @@ export function labelFaults(labels: unknown): string[] {
   const entries = Object.entries(labels);
   const faults = entries.flatMap(([key, value]) => {
     const found: string[] = [];
-    if (!KEY_PATTERN.test(key)) found.push(`label key ${show(key)} must be 1 to 63 characters of A-Z a-z 0-9 . _ / -`);
+    if (!KEY_PATTERN.test(key)) {
+      found.push(`label key ${show(key)} must be 1 to 63 characters of A-Z a-z 0-9 . _ / -, other than __proto__`);
+    }
     if (typeof value !== 'string') found.push(`label ${show(key)} is ${kindOf(value)}; it must be a string`);
     else if (value.length > MAX_LABEL_VALUE_CHARS)
       found.push(`label ${show(key)} has ${value.length} characters; the bound is 63`);

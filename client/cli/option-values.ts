@@ -43,7 +43,7 @@ export function readLabel(
   const key = text.slice(0, at);
   const value = text.slice(at + 1);
   if (!KEY_PATTERN.test(key)) {
-    throw new InvalidArgumentError('Its key must be 1 to 63 characters of A-Z a-z 0-9 . _ / -.');
+    throw new InvalidArgumentError('Its key must be 1 to 63 characters of A-Z a-z 0-9 . _ / -, other than __proto__.');
   }
   if (value.length > MAX_LABEL_VALUE_CHARS) {
     throw new InvalidArgumentError(`Its value must have at most ${MAX_LABEL_VALUE_CHARS} characters.`);

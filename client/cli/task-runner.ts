@@ -86,7 +86,9 @@ export class TaskRunner implements AsyncDisposable {
   async run(request: TaskRequest, signal: AbortSignal): Promise<EndedTask> {
     const task = create(SubmitTaskRequestSchema, request);
     const payloadBytes = task.payload?.body.case === 'data' ? task.payload.body.value.byteLength : 0;
-    const call = { kind: 'run', taskId: task.taskId, task, bytes: TASK_BYTES + payloadBytes } as const;
+    const bytes = TASK_BYTES + payloadBytes;
+    // At most maxInFlight are given at a time: none waits for its turn.
+    const call = { kind: 'run', taskId: task.taskId, task, bytes, deadlineMs: Infinity } as const;
     try {
       const { state, result, task: ended } = await this.#stream.call(call, { signal, onAbandon: 'keep' });
       return { state, result, failure: ended?.failure };

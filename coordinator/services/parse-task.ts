@@ -236,7 +236,10 @@ function checkMetadata(metadata: Readonly<Record<string, string>>, faults: Field
 
 function checkKey(key: string, field: string, faults: FieldViolation[]): void {
   if (KEY_PATTERN.test(key)) return;
-  faults.push({ field, description: `has the key ${quoted(key)}; a key must be 1 to 63 of \`[A-Za-z0-9._/-]\`` });
+  faults.push({
+    field,
+    description: `has the key ${quoted(key)}; a key must be 1 to 63 of \`[A-Za-z0-9._/-]\`, other than __proto__`,
+  });
 }
 
 /** Of all that decides what is run and how; not of the trace context, which differs between a call and its repeat. */

@@ -81,7 +81,7 @@ function checkLabels(faults: Faults, labels: Readonly<Record<string, string>>): 
   const entries = Object.entries(labels);
   faults.count('labels', entries.length, MAX_WORKER_LABELS);
   for (const [key, value] of entries.slice(0, MAX_WORKER_LABELS)) {
-    faults.form('labels (key)', key, KEY_PATTERN, '1 to 63 of `[A-Za-z0-9._/-]`');
+    faults.form('labels (key)', key, KEY_PATTERN, '1 to 63 of `[A-Za-z0-9._/-]`, other than __proto__');
     faults.chars(`labels[${quoted(key)}]`, value, MAX_LABEL_VALUE_CHARS);
   }
 }

@@ -313,7 +313,8 @@ function expectForeign({ code, stdout, stderr }: Outcome, address: string): void
   expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
   expect(stderr).toMatch(`remuda: something else answers at ${address}, no Remuda coordinator (`);
   expect(stderr).toContain(
-    "--address is the coordinator's gRPC address (default 127.0.0.1:7070), not its HTTP one (7071) [NOT_A_COORDINATOR]",
+    "name the coordinator's gRPC address (default 127.0.0.1:7070), not its HTTP one (7071), with --address or REMUDA_ADDRESS " +
+      '[NOT_A_COORDINATOR]',
   );
 }
 

@@ -224,6 +224,7 @@ describe('an address', () => {
       for (const error of await errors(client)) {
         expect(error.reason).toBe('NOT_A_COORDINATOR');
         expect(error.message).toContain('something else answers');
+        expect(error.message).toMatch(/not its HTTP one \(7071\), with the option address of createClient\(\)$/);
       }
     } finally {
       server.forceShutdown();

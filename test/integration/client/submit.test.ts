@@ -7,7 +7,7 @@ import { AttemptOutcome } from '../../../proto/gen/remuda/v1/task_pb.js';
 import { endPrograms, startCoordinator } from '../../support/programs.js';
 import { parsed, Stubs } from '../../support/stubs.js';
 import { ended } from '../coordinator/support.js';
-import { failure, refusal, setup } from './support.js';
+import { failure, next, refusal, setup } from './support.js';
 
 let address: string;
 let stubs: Stubs;
@@ -141,6 +141,33 @@ describe('run', () => {
     expect(error).toMatchObject({ name: 'TaskFailedError', state: 'EXPIRED', reason: 'DEADLINE_PASSED', attempts: [] });
   });
 
+  it('gives a task up at its deadline that still waits in the client, and never sends it', async () => {
+    await using world = await setup(address, { maxInFlight: 1 });
+    const { client, type, worker } = world;
+    const first = client.run(type, 1);
+    const { attempt } = await worker.assignment();
+    const taskId = randomUUID();
+    const error = await refusal(client.run(type, 2, { taskId, deadlineMs: 50 }));
+    expect(error).toMatchObject({ code: Code.DEADLINE_EXCEEDED, reason: 'DEADLINE_PASSED' });
+    expect(error.message).toContain('it was never sent');
+    worker.report(attempt, 'done');
+    expect(await first).toBe('done');
+    expect(await refusal(client.get(taskId))).toMatchObject({ reason: 'TASK_NOT_FOUND' });
+  });
+
+  it('leaves a deadline that has passed before the call to the coordinator, which knows a repeat', async () => {
+    await using world = await setup(address);
+    const { client, type } = world;
+    const [taskId, deadline] = [randomUUID(), new Date(Date.now() + 300)];
+    await client.submit(type, 1, { taskId, deadline });
+    expect(await failure(client.result(taskId))).toMatchObject({ state: 'EXPIRED' });
+    expect(await client.submit(type, 1, { taskId, deadline })).toMatchObject({
+      alreadyExisted: true,
+      state: 'EXPIRED',
+    });
+    expect(await refusal(client.submit(type, 1, { deadline }))).toMatchObject({ reason: 'INVALID_TASK' });
+  });
+
   it('cancels its task when it is aborted', async () => {
     await using world = await setup(address);
     const { client, type, worker } = world;
@@ -258,6 +285,52 @@ describe('close', () => {
     worker.report(attempt, 'done');
     expect(await running).toBe('done');
     await closed;
+  });
+
+  it('submits the rest of a submitMany() while there is time for it', async () => {
+    await using world = await setup(address);
+    const { client, type } = world;
+    const submitted = client.submitMany(Array.from({ length: 3_000 }, (_, n) => ({ type, payload: n })));
+    await client.close({ drainTimeoutMs: 30_000 });
+    expect((await submitted).filter((answer) => answer instanceof FleetError)).toEqual([]);
+  });
+
+  it('lets watches, lists and calls go on while there is time for it', async () => {
+    await using world = await setup(address);
+    const { client, type, worker } = world;
+    const { taskId } = await client.submit(type, null);
+    const { attempt } = await worker.assignment();
+    const watch = client.watch(taskId);
+    await next(watch);
+    const list = client.list({ type, pageSize: 1 });
+    await client.submit(type, null);
+    await next(list);
+    const task = client.get(taskId);
+    const closed = client.close({ drainTimeoutMs: 30_000 });
+    expect(await refusal(client.get(taskId))).toMatchObject({ reason: 'CLIENT_CLOSED' });
+    expect((await task).state).toBe('RUNNING');
+    expect((await next(list)).taskId).toBe(taskId);
+    expect((await list.next()).done).toBe(true);
+    const last = next(watch);
+    worker.report(attempt, 'done');
+    expect((await last).state).toBe('SUCCEEDED');
+    expect((await watch.next()).done).toBe(true);
+    await closed;
+  });
+
+  it('ends them when a repeat brings the end forward, also those that nobody reads', async () => {
+    await using world = await setup(address);
+    const { client, type } = world;
+    const { taskId } = await client.submit(type, null);
+    await client.submit(type, null);
+    await next(client.list({ type, pageSize: 1 }));
+    const watch = client.watch(taskId);
+    await next(watch);
+    const waiting = refusal(watch.next());
+    const closed = client.close({ drainTimeoutMs: 86_400_000 });
+    await client.close();
+    await closed;
+    expect(await waiting).toMatchObject({ reason: 'CLIENT_CLOSED' });
   });
 
   it('sends the cancels of runs that were aborted just before', async () => {

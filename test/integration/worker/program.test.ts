@@ -187,7 +187,7 @@ describe('remuda-worker', { timeout: 60_000 }, () => {
     const program = new Program([handlersFile(HANDLERS), '--address', address]);
     const line = await program.log(/^no session with a coordinator at /);
     expect(line.msg).toContain(`something else answers at ${address}, no Remuda coordinator (Protocol error)`);
-    expect(line.msg).toContain('not its HTTP one (7071); dialling again');
+    expect(line.msg).toMatch(/not its HTTP one \(7071\), with --address.*; dialling again$/);
     program.process.kill('SIGTERM');
     expect((await program.ended()).code).toBe(0);
   });

@@ -4,7 +4,7 @@ import { encodeTask, RUN_OPTION_NAMES, SUBMIT_OPTION_NAMES } from '../../../clie
 import type { FleetError } from '../../../proto/fleet-error.js';
 
 const ID = '01890a5d-ac96-774b-bcce-b302099a8057';
-const TERMS = { maxPayloadBytes: 100, nowWallMs: 1_000_000, newTaskId: () => ID };
+const TERMS = { maxPayloadBytes: 100, nowMs: 50, nowWallMs: 1_000_000, newTaskId: () => ID };
 
 function encode(payload: unknown, options?: unknown, type: unknown = 'echo') {
   return encodeTask(type, payload, options, RUN_OPTION_NAMES, TERMS);
@@ -106,13 +106,39 @@ describe('encodeTask', () => {
 
   it.each([
     [{ items: [1n] }, 'PAYLOAD_NOT_JSON', 'payload.items[0]: is a BigInt; pass Number(x) or String(x)'],
+    [
+      new ArrayBuffer(4),
+      'PAYLOAD_NOT_JSON',
+      'payload: is an ArrayBuffer; pass base64 text, or new Uint8Array(x) as the',
+    ],
+    [
+      { a: new Uint8Array(4) },
+      'PAYLOAD_NOT_JSON',
+      'payload.a: is a typed array (Uint8Array); pass [...x] or base64 text',
+    ],
     ['x'.repeat(99), 'PAYLOAD_TOO_LARGE', 'payload: has 101 bytes; at most 100 are allowed'],
   ])('should give a payload that cannot be sent a reason of its own', (payload, reason, message) => {
     expect(fault(payload)).toMatchObject({ reason, message: expect.stringContaining(message) });
   });
 
+  it('should call options that are no object by their name', () => {
+    expect(fault(1, null).message).toBe('options: is null; it must be an object');
+    expect(fault(1, { retry: 3 }).message).toBe('options.retry: is 3; it must be an object');
+  });
+
+  it('should refuse a key that plain objects lose', () => {
+    const error = fault(1, JSON.parse('{"requiredLabels":{"__proto__":"x"},"metadata":{"__proto__":"x"}}'));
+    expect(error.violations.map(({ field }) => field)).toEqual(['options.requiredLabels', 'options.metadata']);
+    expect(error.message).toContain('has the key "__proto__"; a key is 1 to 63 characters');
+  });
+
   it('should know onAbandon for run alone', () => {
     expect(() => encodeTask('echo', 1, { onAbandon: 'keep' }, SUBMIT_OPTION_NAMES, TERMS)).toThrow(/onAbandon: is not/);
+  });
+
+  it('should tell how long the task may wait to be sent: until its deadline, if that has not passed before', () => {
+    const deadlines = [{ deadlineMs: 500 }, { deadline: new Date(1_002_000) }, {}, { deadline: new Date(1_000_000) }];
+    expect(deadlines.map((options) => encode(1, options).deadlineMs)).toEqual([550, 2_050, Infinity, Infinity]);
   });
 
   it('should tell about how much a task takes in a frame', () => {

@@ -17,6 +17,11 @@ export class ModelCoordinator {
   /** Durable: type by task. */
   readonly tasks = new Map<string, string>();
   readonly ended = new Set<string>();
+  /** `task type` of all that was ever durable, and of what was ever refused because the id was another task's. */
+  readonly known = new Set<string>();
+  readonly taken = new Set<string>();
+  /** Tasks that were ever deleted. */
+  readonly deleted = new Set<string>();
   /** Of the stream there is. */
   readonly awaited = new Set<string>();
   /** Submits are refused for now. */
@@ -32,7 +37,10 @@ export class ModelCoordinator {
     for (const { task, await: isAwaited } of submits) {
       const { taskId = '', type = '' } = task ?? {};
       const error = this.#refusal(taskId, type);
-      if (error === undefined) this.tasks.set(taskId, type);
+      if (error === undefined) {
+        this.tasks.set(taskId, type);
+        this.known.add(`${taskId} ${type}`);
+      }
       const ack = { taskId, state: TaskState.QUEUED };
       this.#acks.push(
         create(StreamSubmitAckSchema, error === undefined ? ack : { taskId, error: error.toStatusMessage() }),
@@ -41,7 +49,9 @@ export class ModelCoordinator {
     }
     for (const taskId of awaits) this.#await(taskId);
     for (const taskId of detaches) this.awaited.delete(taskId);
-    for (const taskId of resultAcks) if (!this.ended.has(taskId)) throw new Error(`${taskId} has not ended`);
+    for (const taskId of resultAcks) {
+      if (!this.ended.has(taskId) && !this.deleted.has(taskId)) throw new Error(`${taskId} has not ended`);
+    }
   }
 
   /** What waits for the client, in one frame. */
@@ -59,6 +69,14 @@ export class ModelCoordinator {
     if (this.awaited.delete(taskId)) this.#tell(taskId);
   }
 
+  /** A task that has ended is deleted. What was still to be read back for the client is not there any more. */
+  delete(taskId: string): void {
+    if (!this.ended.delete(taskId)) return;
+    this.tasks.delete(taskId);
+    this.deleted.add(taskId);
+    this.#results = this.#results.map((result) => (result.taskId === taskId ? notFound(taskId) : result));
+  }
+
   /** The stream is gone, with all that was on its way. */
   cut(): void {
     this.awaited.clear();
@@ -73,19 +91,22 @@ export class ModelCoordinator {
     }
     const known = this.tasks.get(taskId);
     if (known === undefined || known === type) return undefined;
+    this.taken.add(`${taskId} ${type}`);
     return new FleetError(Code.ALREADY_EXISTS, 'TASK_ID_TAKEN', 'taken');
   }
 
   #await(taskId: string): void {
     if (this.ended.has(taskId)) this.#tell(taskId);
     else if (this.tasks.has(taskId)) this.awaited.add(taskId);
-    else {
-      const error = new FleetError(Code.NOT_FOUND, 'TASK_NOT_FOUND', 'gone').toStatusMessage();
-      this.#results.push(create(StreamResultSchema, { taskId, error }));
-    }
+    else this.#results.push(notFound(taskId));
   }
 
   #tell(taskId: string): void {
     this.#results.push(create(StreamResultSchema, { taskId, state: TaskState.SUCCEEDED }));
   }
+}
+
+function notFound(taskId: string): StreamResult {
+  const error = new FleetError(Code.NOT_FOUND, 'TASK_NOT_FOUND', 'gone').toStatusMessage();
+  return create(StreamResultSchema, { taskId, error });
 }

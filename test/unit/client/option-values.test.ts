@@ -52,9 +52,12 @@ describe('readLabel', () => {
     expect(readLabel('constructor=x', {})).toEqual({ constructor: 'x' });
   });
 
-  it.each(['', 'a', '=v', 'a b=c', `${'k'.repeat(64)}=v`, `k=${'v'.repeat(64)}`])('should refuse %j', (text) => {
-    expect(() => readLabel(text, undefined)).toThrow(InvalidArgumentError);
-  });
+  it.each(['', 'a', '=v', 'a b=c', `${'k'.repeat(64)}=v`, `k=${'v'.repeat(64)}`, '__proto__=x'])(
+    'should refuse %j',
+    (text) => {
+      expect(() => readLabel(text, undefined)).toThrow(InvalidArgumentError);
+    },
+  );
 
   it('should refuse a key named twice and a 17th label', () => {
     expect(() => readLabel('a=2', { a: '1' })).toThrow('"a" is named twice');

@@ -36,7 +36,7 @@ export class StreamRig {
     this.machine.tick(this.nowMs);
     this.effects.push(...this.machine.takeEffects());
     while (this.writable) {
-      const frame = this.machine.takeFrame();
+      const frame = this.machine.takeFrame(this.nowMs);
       if (frame === undefined) break;
       this.frames.push(frame);
     }
@@ -55,10 +55,10 @@ export class StreamRig {
   }
 
   /** Makes a call without a turn. Its number. */
-  add(kind: CallKind, taskId: string, bytes = 100): number {
+  add(kind: CallKind, taskId: string, bytes = 100, deadlineMs = Infinity): number {
     this.#calls += 1;
     const task = kind === 'result' ? undefined : create(SubmitTaskRequestSchema, { taskId, type: 't' });
-    this.machine.add({ callId: this.#calls, kind, taskId, task, bytes: kind === 'result' ? 0 : bytes });
+    this.machine.add({ callId: this.#calls, kind, taskId, task, bytes: kind === 'result' ? 0 : bytes, deadlineMs });
     return this.#calls;
   }
 

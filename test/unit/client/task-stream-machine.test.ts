@@ -118,6 +118,20 @@ describe('two calls for one task', () => {
     expect(rig.outcomes).toEqual(['accepted 2', 'ended 1', 'ended 2']);
   });
 
+  it('should be told that the task was deleted after their submit was accepted, once the coordinator has said so again', () => {
+    const rig = new StreamRig();
+    rig.opened('run', 'a');
+    rig.call('result', 'a');
+    rig.acknowledge('a');
+    const results = [{ taskId: 'a', error: { code: Code.NOT_FOUND, message: 'gone' } }];
+    rig.say({ results });
+    expect(rig.outcomes).toEqual(['accepted 1']);
+    expect(rig.awaits().slice(1)).toEqual(['a']);
+    rig.say({ results });
+    expect([rig.failure(1).message, rig.failure(2).message]).toEqual(['gone', 'gone']);
+    expect(rig.machine.calls).toMatchObject({ size: 0, inFlight: 0 });
+  });
+
   it('should be answered in order when the second says something else', () => {
     const rig = new StreamRig();
     rig.add('run', 'a');
@@ -338,6 +352,30 @@ describe('a stream that breaks', () => {
     expect(rig.outcomes).toEqual(['failed 2 PAYLOAD_TOO_LARGE']);
     rig.connect();
     expect(rig.submits(2)).toEqual(['small']);
+  });
+
+  it('should blame the largest task when several were under way, and repeat the others', () => {
+    const rig = new StreamRig({ maxInFlightBytes: 10_000_000 });
+    rig.opened('run', 'small');
+    for (const [id, bytes] of [
+      ['fits', 400_000],
+      ['large', 5_000_000],
+      ['fits too', 400_000],
+    ] as const) {
+      rig.call('run', id, bytes);
+    }
+    rig.call('run', 'second', 4_000_000);
+    const end = { code: 'RESOURCE_EXHAUSTED', message: 'Received message larger than max (5000000 vs 3000000)' };
+    rig.cut(end);
+    expect(rig.outcomes).toEqual(['failed 3 PAYLOAD_TOO_LARGE']);
+    const before = rig.frames.length;
+    rig.connect();
+    expect(rig.submits(before)).toEqual(['small', 'fits', 'fits too', 'second']);
+    rig.cut(end);
+    expect(rig.outcomes.slice(1)).toEqual(['failed 5 PAYLOAD_TOO_LARGE']);
+    rig.connect();
+    rig.acknowledge('small', 'fits', 'fits too');
+    expect(rig.outcomes.slice(2)).toEqual(['accepted 1', 'accepted 2', 'accepted 4']);
   });
 });
 

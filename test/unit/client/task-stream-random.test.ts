@@ -2,7 +2,11 @@ import { create } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
 import type { CallKind, OnAbandon, StreamEffect } from '../../../client/stream-call.js';
 import { TaskStreamMachine } from '../../../client/task-stream-machine.js';
-import { SubmitTaskRequestSchema, type OpenTaskStreamRequest } from '../../../proto/gen/remuda/v1/task_service_pb.js';
+import {
+  SubmitTaskRequestSchema,
+  type OpenTaskStreamRequest,
+  type SubmitTaskRequest,
+} from '../../../proto/gen/remuda/v1/task_service_pb.js';
 import { Prng } from '../../sim/random.js';
 import { ModelCoordinator } from './model-coordinator.js';
 
@@ -14,16 +18,21 @@ interface Made {
   readonly kind: CallKind;
   readonly taskId: string;
   readonly type: string;
+  readonly deadlineMs: number;
   readonly outcomes: string[];
+  /** When it was sent first, or heard that it never will be. */
+  sentMs: number | undefined;
+  expiredMs: number | undefined;
   abandoned: { readonly onAbandon: OnAbandon; readonly stage: string | undefined } | undefined;
 }
 
-/** Calls, aborts, lost streams, late frames and refusals in any order, over few ids so that calls meet. */
+/** Calls, aborts, lost streams, late frames, refusals and deletions in any order, over few ids so that calls meet. */
 class Monkey {
   readonly coordinator = new ModelCoordinator();
   readonly machine: TaskStreamMachine;
   readonly calls = new Map<number, Made>();
   readonly cancels: string[] = [];
+  private readonly tasks = new Map<SubmitTaskRequest | undefined, Made>();
   private readonly draw: Prng;
   private nowMs = 0;
   private stream: { readonly number: number; opened: boolean } | undefined;
@@ -54,6 +63,7 @@ class Monkey {
     ];
     if (draw.chance(0.03)) this.cut();
     if (draw.chance(0.03)) this.coordinator.refuses = !this.coordinator.refuses;
+    if (draw.chance(0.05)) this.delete();
     draw.pick(acts).call(this);
     this.nowMs += draw.int(0, 200);
     const { inFlight, inFlightBytes } = this.machine.calls;
@@ -83,8 +93,12 @@ class Monkey {
     const kind = draw.pick(['submit', 'run', 'run', 'result'] as const);
     const [taskId, type] = [`t${draw.int(1, 12)}`, draw.chance(0.9) ? 'usual' : 'other'];
     const task = kind === 'result' ? undefined : create(SubmitTaskRequestSchema, { taskId, type });
-    calls.set(callId, { kind, taskId, type, outcomes: [], abandoned: undefined });
-    machine.add({ callId, kind, taskId, task, bytes: kind === 'result' ? 0 : draw.int(10, 200) });
+    const deadlineMs = task !== undefined && draw.chance(0.3) ? this.nowMs + draw.int(1, 2_000) : Infinity;
+    const nothing = { outcomes: [], abandoned: undefined, sentMs: undefined, expiredMs: undefined };
+    const made: Made = { kind, taskId, type, deadlineMs, ...nothing };
+    calls.set(callId, made);
+    if (task !== undefined) this.tasks.set(task, made);
+    machine.add({ callId, kind, taskId, task, bytes: kind === 'result' ? 0 : draw.int(10, 200), deadlineMs });
   }
 
   private abandon(): void {
@@ -101,8 +115,13 @@ class Monkey {
     machine.tick(this.nowMs);
     this.take(machine.takeEffects());
     for (let frames = this.draw.int(1, 3); frames > 0; frames -= 1) {
-      const frame = this.stream?.opened === true ? machine.takeFrame() : undefined;
-      if (frame !== undefined) this.up.push(frame);
+      const frame = this.stream?.opened === true ? machine.takeFrame(this.nowMs) : undefined;
+      if (frame === undefined) continue;
+      this.up.push(frame);
+      for (const { task } of frame.submits) {
+        const made = this.tasks.get(task);
+        if (made !== undefined) made.sentMs ??= this.nowMs;
+      }
     }
     this.take(machine.takeEffects());
   }
@@ -112,7 +131,11 @@ class Monkey {
       if (effect.kind === 'dial') this.stream = { number: effect.streamNumber, opened: false };
       if (effect.kind === 'hangUp') this.drop();
       if (effect.kind === 'cancel') this.cancels.push(effect.taskId);
-      if (effect.kind === 'failed') this.calls.get(effect.callId)?.outcomes.push(effect.error.reason);
+      if (effect.kind === 'failed') {
+        const made = this.calls.get(effect.callId);
+        made?.outcomes.push(effect.error.reason);
+        if (made !== undefined && effect.error.reason === 'DEADLINE_PASSED') made.expiredMs = this.nowMs;
+      }
       if (effect.kind === 'ended' || effect.kind === 'accepted')
         this.calls.get(effect.callId)?.outcomes.push(effect.kind);
     }
@@ -139,6 +162,11 @@ class Monkey {
     if (open.length > 0) this.coordinator.end(this.draw.pick(open));
   }
 
+  private delete(): void {
+    const { ended } = this.coordinator;
+    if (ended.size > 0) this.coordinator.delete(this.draw.pick([...ended]));
+  }
+
   private cut(): void {
     const { stream } = this;
     if (stream === undefined) return;
@@ -157,28 +185,35 @@ class Monkey {
 
 /** What is wrong with what became of a call; undefined if nothing. */
 function faultOf(made: Made, { coordinator, cancels }: Monkey): string | undefined {
-  const { kind, taskId, type, outcomes, abandoned } = made;
+  const { kind, taskId, type, deadlineMs, outcomes, abandoned, sentMs, expiredMs } = made;
   const said = `${kind} ${taskId} ${JSON.stringify({ outcomes, abandoned })}`;
+  const wasDeleted = coordinator.deleted.has(taskId);
   const [last = 'nothing'] = outcomes.slice(-1);
+  if (sentMs !== undefined && sentMs >= deadlineMs) return `${said}: sent after its deadline`;
+  if (expiredMs !== undefined && (sentMs !== undefined || expiredMs < deadlineMs)) return `${said}: expired wrongly`;
   if (abandoned !== undefined) {
     if (last === 'ended' || (kind === 'submit' && last === 'accepted'))
       return `${said}: answered after it was abandoned`;
     const wants = kind === 'run' && abandoned.onAbandon === 'cancel' && abandoned.stage !== 'unsent';
-    const isThere = coordinator.tasks.get(taskId) === type && !coordinator.refused.has(taskId);
+    const submit = `${taskId} ${type}`;
+    const wasRefused = coordinator.refused.has(taskId) || coordinator.taken.has(submit);
+    const isThere = coordinator.known.has(submit) && !wasRefused;
     return wants && isThere && !cancels.includes(taskId) ? `${said}: not cancelled` : undefined;
   }
   if (new Set(outcomes).size !== outcomes.length) return `${said}: told twice`;
   switch (last) {
     case 'accepted':
-      return kind === 'submit' && coordinator.tasks.get(taskId) === type
+      return kind === 'submit' && coordinator.known.has(`${taskId} ${type}`)
         ? undefined
         : `${said}: not over, or not there`;
     case 'ended':
-      return kind !== 'submit' && coordinator.ended.has(taskId) ? undefined : `${said}: has not ended`;
+      return kind !== 'submit' && (coordinator.ended.has(taskId) || wasDeleted) ? undefined : `${said}: has not ended`;
+    case 'DEADLINE_PASSED':
+      return undefined;
     case 'TASK_ID_TAKEN':
-      return coordinator.tasks.get(taskId) === type ? `${said}: is its own` : undefined;
+      return coordinator.tasks.get(taskId) === type && !wasDeleted ? `${said}: is its own` : undefined;
     case 'TASK_NOT_FOUND':
-      return kind === 'result' ? undefined : `${said}: was accepted`;
+      return kind === 'result' || (kind === 'run' && wasDeleted) ? undefined : `${said}: was accepted`;
     default:
       return `${said}: never over`;
   }
@@ -188,6 +223,7 @@ describe('a task stream under any order of events', () => {
   it('should end each call once and rightly, cancel what is to be cancelled, and leave nothing awaited', () => {
     let ended = 0;
     let cancelled = 0;
+    let expired = 0;
     for (let seed = 1; seed <= SEEDS; seed += 1) {
       const monkey = new Monkey(seed);
       for (let step = 0; step < STEPS; step += 1) monkey.step();
@@ -202,9 +238,11 @@ describe('a task stream under any order of events', () => {
       });
       ended += [...monkey.calls.values()].filter(({ outcomes }) => outcomes.includes('ended')).length;
       cancelled += monkey.cancels.length;
+      expired += [...monkey.calls.values()].filter(({ expiredMs }) => expiredMs !== undefined).length;
     }
     // It reaches what it is to test.
     expect(ended).toBeGreaterThan(SEEDS);
     expect(cancelled).toBeGreaterThan(SEEDS);
+    expect(expired).toBeGreaterThan(SEEDS);
   });
 });

@@ -113,6 +113,7 @@ describe('parseHello', () => {
     ['65 labels', { labels: labels(65) }, 'labels'],
     ['an empty label key', { labels: { '': 'v' } }, 'labels (key)'],
     ['a long label key', { labels: { ['k'.repeat(64)]: 'v' } }, 'labels (key)'],
+    ['a label key that plain objects lose', { labels: { ['__proto__']: 'v' } }, 'labels (key)'],
     ['a long label value', { labels: { k: 'v'.repeat(64) } }, 'labels["k"]'],
     ['a running attempt without a fence', { running: [{}] }, 'running[0].attempt.task_id'],
     ['an attempt 0', { running: [{ attempt: { ...ref(1), attempt: 0 } }] }, 'running[0].attempt.attempt'],

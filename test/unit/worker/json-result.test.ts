@@ -21,6 +21,16 @@ describe('encodeResult', () => {
     );
   });
 
+  it('should take objects of classes, of no class, and what has a toJSON() of its own', () => {
+    class Point {
+      x = 1;
+    }
+    expect(text([new Point(), Object.assign(Object.create(null), { y: 2 })])).toBe('[{"x":1},{"y":2}]');
+    expect(text({ bytes: Buffer.from('a'), error: Object.assign(new Error('no'), { toJSON: () => 'no' }) })).toBe(
+      '{"bytes":{"type":"Buffer","data":[97]},"error":"no"}',
+    );
+  });
+
   it('should make null of undefined', () => {
     expect(text(undefined)).toBe('null');
   });
@@ -37,6 +47,39 @@ describe('encodeResult', () => {
     ['a function', { f: () => 1 }, 'result.f is a function; JSON has no form for it'],
     ['a symbol', [Symbol('s')], 'result[0] is a symbol; JSON has no form for it'],
     ['a promise', { later: Promise.resolve(1) }, 'result.later is a Promise; await it first'],
+    ['a RegExp', { match: /x/ }, 'result.match is a RegExp; pass x.source'],
+    ['an Error', { cause: new TypeError('no') }, 'result.cause is an Error; pass x.message'],
+    ['a DOMException', [AbortSignal.abort().reason], 'result[0] is an Error; pass x.message'],
+    [
+      'bytes within',
+      { picture: new Uint8Array([1]) },
+      'result.picture is a typed array (Uint8Array); pass [...x] or base64 text, or a Uint8Array as the whole value',
+    ],
+    [
+      'a Float64Array',
+      new Float64Array(2),
+      'result is a typed array (Float64Array); pass [...x] or base64 text, or a Uint8Array as the whole value',
+    ],
+    [
+      'a DataView',
+      [new DataView(new ArrayBuffer(1))],
+      'result[0] is a DataView; pass base64 text, or a Uint8Array as the whole value',
+    ],
+    [
+      'an ArrayBuffer',
+      new ArrayBuffer(1),
+      'result is an ArrayBuffer; pass base64 text, or new Uint8Array(x) as the whole value',
+    ],
+    [
+      'a SharedArrayBuffer',
+      new SharedArrayBuffer(1),
+      'result is an ArrayBuffer; pass base64 text, or new Uint8Array(x) as the whole value',
+    ],
+    [
+      'a Blob',
+      { file: new Blob(['x']) },
+      'result.file is a Blob; pass base64 text, or new Uint8Array(await x.arrayBuffer()) as the whole value',
+    ],
   ])('should refuse %s and name its place', (_, value, message) => {
     expect(fault(value)).toEqual({ reason: 'RESULT_NOT_JSON', message });
   });

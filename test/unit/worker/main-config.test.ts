@@ -87,6 +87,8 @@ describe('parseMainConfig', () => {
   it('should refuse two handlers files, a label given twice, and an option without its value', () => {
     expect(faults(['a.mjs', 'b.mjs']).text).toContain('one handlers file, please: "a.mjs" "b.mjs" are 2');
     expect(faults(['a.mjs', '--label', 'k=1', '--label', 'k=2']).text).toContain('--label names "k" twice');
+    expect(faults(['a.mjs', '--label', '__proto__=1']).text).toContain('label key "__proto__" must be');
+    expect(parseMainConfig(['a.mjs', '--label', 'constructor=1'], {}).labels).toEqual({ constructor: '1' });
     expect(faults(['a.mjs', '--slots'])).toMatchObject({
       code: 2,
       text: expect.stringContaining("'--slots <N>' argument missing") as string,

@@ -46,6 +46,7 @@ describe('compileWorkerOptions', () => {
     expect(labelFaults({ a: 'x'.repeat(63) })).toEqual([]);
     expect(labelFaults({ a: 'x'.repeat(64) })).toHaveLength(1);
     expect(labelFaults({ a: 1 })).toHaveLength(1);
+    expect(labelFaults({ ['__proto__']: 'x' })).toEqual([expect.stringContaining('other than __proto__')]);
     expect(labelFaults(Object.fromEntries(Array.from({ length: 65 }, (_, index) => [`k${index}`, '']))).length).toBe(1);
   });
 });

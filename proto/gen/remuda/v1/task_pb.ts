@@ -68,7 +68,7 @@ export type TaskOptions = Message<"remuda.v1.TaskOptions"> & {
 
   /**
    * Free for the submitter's own use; handed to the handler. At most 32 entries, keys 1 to 63 characters of
-   * `[A-Za-z0-9._/-]`, values at most 1,024 bytes.
+   * `[A-Za-z0-9._/-]` other than `__proto__`, values at most 1,024 bytes.
    *
    * @generated from field: map<string, string> metadata = 7;
    */

@@ -254,7 +254,8 @@ export type Hello = Message<"remuda.v1.Hello"> & {
   taskTypes: TaskTypeOffer[];
 
   /**
-   * Labels that tasks may require. At most 64; keys 1 to 63 characters of `[A-Za-z0-9._/-]`, values at most 63.
+   * Labels that tasks may require. At most 64; keys 1 to 63 characters of `[A-Za-z0-9._/-]` other than `__proto__`, values
+   * at most 63.
    *
    * @generated from field: map<string, string> labels = 9;
    */
