@@ -225,7 +225,7 @@ describe('remuda watch', { timeout: 60_000 }, () => {
 describe('remuda cancel', { timeout: 60_000 }, () => {
   it('should print where each stands, and how to see the end of one that runs', async () => {
     const coordinator = await CannedCoordinator.start({
-      cancel: ({ taskId }) => ({ state: taskId === A ? TaskState.CANCELLED : TaskState.RUNNING }),
+      cancel: ({ taskId }) => ({ taskId, state: taskId === A ? TaskState.CANCELLED : TaskState.RUNNING }),
     });
     expect(await remuda(coordinator.address, ['cancel', A.toUpperCase(), B])).toEqual({
       code: 0,
@@ -234,8 +234,8 @@ describe('remuda cancel', { timeout: 60_000 }, () => {
     });
     const { stdout } = await remuda(coordinator.address, ['cancel', A, B, '--json']);
     expect(stdout.split('\n').map((line) => JSON.parse(line) as unknown)).toEqual([
-      { state: 'TASK_STATE_CANCELLED' },
-      { state: 'TASK_STATE_RUNNING' },
+      { taskId: A, state: 'TASK_STATE_CANCELLED' },
+      { taskId: B, state: 'TASK_STATE_RUNNING' },
     ]);
   });
 
