@@ -3,7 +3,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { DAY_MS } from '../../proto/bounds.js';
 import { FleetService } from '../../proto/gen/remuda/v1/fleet_service_pb.js';
 import { SubmitTaskResponseSchema, TaskService } from '../../proto/gen/remuda/v1/task_service_pb.js';
-import type { RpcChannel } from '../rpc.js';
+import { answerMissing, isAnswerMissing } from './acceptance.js';
 import { answerJson } from './answer-json.js';
 import type { CliContext } from './cli-context.js';
 import { addressOf, commandLine, withChannel } from './connection.js';
@@ -11,9 +11,9 @@ import { EXIT } from './exit-status.js';
 import { durationReader, integerReader, momentReader, readLabel, readTaskType, readUuid } from './option-values.js';
 import { readPayloadArgument } from './payload-argument.js';
 import { submitEach, WINDOW_DEFAULT, WINDOW_MAX } from './submit-each.js';
-import { taskRequest, type TaskRequest, type TaskSettings } from './task-request.js';
+import { taskRequest, type TaskSettings } from './task-request.js';
 import { printable } from './terminal.js';
-import { waitForTask } from './wait-for-task.js';
+import { waitForTask, type WaitRequest } from './wait-for-task.js';
 
 interface SubmitOptions extends TaskSettings {
   readonly wait?: true;
@@ -114,28 +114,22 @@ async function submitOne(
 ): Promise<number> {
   const data = await readPayloadArgument(payload, () => context.stdin);
   const task = taskRequest(options.taskId ?? uuidv7(), type, data, options);
-  const json = options.json !== undefined;
+  const request = {
+    ...{ task, context, waitTimeoutMs: options.waitTimeout },
+    getLine: commandLine(`get ${task.taskId}`, command),
+    json: options.json !== undefined,
+  };
   return withChannel(addressOf(command, context.env), (channel) =>
-    options.wait === undefined
-      ? submitOnly(channel, task, json, context)
-      : waitForTask({
-          channel,
-          task,
-          waitTimeoutMs: options.waitTimeout,
-          getLine: commandLine(`get ${task.taskId}`, command),
-          json,
-          context,
-        }),
+    options.wait === undefined ? submitOnly({ ...request, channel }) : waitForTask({ ...request, channel }),
   );
 }
 
-async function submitOnly(
-  channel: RpcChannel,
-  task: TaskRequest,
-  json: boolean,
-  { terminal }: CliContext,
-): Promise<number> {
-  const answer = await channel.call(TaskService.method.submitTask, task);
+async function submitOnly({ channel, task, getLine, json, context }: WaitRequest): Promise<number> {
+  const { terminal } = context;
+  const answer = await channel.call(TaskService.method.submitTask, task).catch((error: unknown) => {
+    const submitted = { address: channel.address, taskId: task.taskId, getLine };
+    throw isAnswerMissing(error) ? answerMissing(submitted, error) : error;
+  });
   const { taskId, notice, alreadyExisted } = answer;
   terminal.out(json ? answerJson(SubmitTaskResponseSchema, answer) : `${printable(taskId)}\n`);
   if (alreadyExisted) terminal.note('this task existed already; nothing was added');
