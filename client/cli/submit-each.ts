@@ -1,12 +1,11 @@
 import { setMaxListeners } from 'node:events';
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
-import { addAbortSignal, type Readable } from 'node:stream';
+import { addAbortSignal } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { status as Code } from '@grpc/grpc-js';
 import { FleetError } from '../../proto/fleet-error.js';
 import { MAX_PAYLOAD_BYTES } from '../rpc.js';
 import type { CliContext } from './cli-context.js';
+import { eachInput, inputError, type EachInput } from './each-input.js';
 import { CliError, errorText, EXIT, exitStatusOf } from './exit-status.js';
 import { FlightWindow } from './flight-window.js';
 import { jsonPayload, PayloadError, payloadTooLarge } from './json-payload.js';
@@ -16,7 +15,6 @@ import type { TaskRequest } from './task-request.js';
 import { endedRow, NOT_AWAITED, rowText, type TaskRow } from './task-row.js';
 import { TaskRunner, type EndedTask } from './task-runner.js';
 import { exactTime } from './task-text.js';
-import { printable } from './terminal.js';
 
 /** Tasks under way unless --window says otherwise: enough to keep a fleet busy, and an input of any length out of memory. */
 export const WINDOW_DEFAULT = 256;
@@ -53,12 +51,12 @@ type Stop = { readonly why: 'interrupted' | 'timed out' } | { readonly why: 'fai
  * @throws CliError with exit status 2 for a file that cannot be opened
  */
 export async function submitEach(request: EachRequest): Promise<number> {
-  return new EachRun(request, await openInput(request)).run();
+  return new EachRun(request, await eachInput(request.source, () => request.context.stdin)).run();
 }
 
 class EachRun {
   readonly #request: EachRequest;
-  readonly #input: Input;
+  readonly #input: EachInput;
   readonly #runner: TaskRunner;
   readonly #window: FlightWindow;
   readonly #progress: ProgressLine;
@@ -70,7 +68,7 @@ class EachRun {
   #failedCount = 0;
   #endedBytes = 0;
 
-  constructor(request: EachRequest, input: Input) {
+  constructor(request: EachRequest, input: EachInput) {
     const { address, context, window } = request;
     this.#request = request;
     this.#input = input;
@@ -114,7 +112,7 @@ class EachRun {
         if (signal.aborted) return;
         await this.#take(line);
         // Whoever reads the rows slowly holds up the input.
-        await this.#request.context.terminal.outDrained();
+        await this.#request.context.terminal.outDrained(signal);
       }
     } catch (error) {
       if (!signal.aborted) this.#end({ why: 'failed', error: inputError(this.#request.source, error) });
@@ -238,28 +236,4 @@ function isBlank(byte: number): boolean {
 
 function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`;
-}
-
-interface Input {
-  readonly stream: Readable;
-  /** Undefined where it is not known before the end. */
-  readonly sizeBytes: number | undefined;
-}
-
-async function openInput({ source, context }: EachRequest): Promise<Input> {
-  if (source === '-') return { stream: context.stdin, sizeBytes: undefined };
-  try {
-    const stats = await stat(source);
-    if (stats.isDirectory()) throw new Error('it is a directory');
-    return { stream: createReadStream(source), sizeBytes: stats.isFile() ? stats.size : undefined };
-  } catch (error) {
-    throw inputError(source, error);
-  }
-}
-
-function inputError(source: string, error: unknown): CliError {
-  const why = error instanceof Error ? error.message : String(error);
-  const from = source === '-' ? 'stdin' : printable(source);
-  const message = `the lines cannot be read from ${from}: ${why}; check the path, or pass them in on stdin (--each -)`;
-  return new CliError(EXIT.usage, message, { cause: error });
 }

@@ -16,8 +16,14 @@ export interface Terminal {
   readonly noteColumns: number | undefined;
   /** Writes to stdout. */
   out(text: string | Uint8Array): void;
-  /** Fulfilled once what was written to stdout has gone so far that more may come. Whoever writes without end waits for it. */
-  outDrained(): Promise<void>;
+  /**
+   * Fulfilled once what was written to stdout has gone so far that more may come. Whoever writes without end waits for it.
+   *
+   * @throws AbortError once `signal` is aborted
+   */
+  outDrained(signal: AbortSignal): Promise<void>;
+  /** Fulfilled once all that was written to stdout has gone. */
+  outFlushed(): Promise<void>;
   /** Writes a line to stderr. */
   note(text: string): void;
   /** Writes to stderr as it is, without a line feed. */
@@ -44,9 +50,11 @@ export function processTerminal({ stdout, stderr, env }: NodeJS.Process): Termin
       return stderr.isTTY ? stderr.columns : undefined;
     },
     out: (text) => void stdout.write(text),
-    outDrained: async () => {
-      if (stdout.writableNeedDrain) await once(stdout, 'drain');
+    outDrained: async (signal) => {
+      if (stdout.writableNeedDrain) await once(stdout, 'drain', { signal });
     },
+    // Writes are called back in their order.
+    outFlushed: () => new Promise((done) => stdout.write('', () => done())),
     noteRaw: (text) => void stderr.write(text),
     note: (text) => void stderr.write(`${text}\n`),
     outStyle: styler(stdout),

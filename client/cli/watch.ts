@@ -62,7 +62,7 @@ async function watchTask(watch: Watch): Promise<number> {
       else if (task !== undefined) {
         for (const change of taskChanges(before, task)) terminal.out(changeLine(change, context));
       }
-      await terminal.outDrained();
+      await terminal.outDrained(stop.signal);
       before = task ?? before;
       if (task !== undefined && hasEnded(task.state)) {
         return task.state === TaskState.SUCCEEDED ? EXIT.done : EXIT.failed;

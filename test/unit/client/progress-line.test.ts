@@ -12,6 +12,7 @@ function screen({ interactive, columns = 80 }: { readonly interactive: boolean; 
     ...{ isInteractive: interactive, columns, isNoteInteractive: interactive, noteColumns: columns },
     out: write,
     outDrained: () => Promise.resolve(),
+    outFlushed: () => Promise.resolve(),
     note: (line) => write(`${line}\n`),
     noteRaw: write,
     outStyle: (_style, styled) => styled,
