@@ -4,14 +4,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { CliContext } from './cli-context.js';
 import { EXIT } from './exit-status.js';
 import { Faults } from './faults.js';
+import { statusWithOutput } from './output-status.js';
 import { runProgram } from './program.js';
 import { processTerminal } from './terminal.js';
-
-// A reader that has seen enough (`remuda workers | head -1`) is no error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(0);
-});
 
 /** After Ctrl-C or a time-out: how long whoever reads stdout may take for what is left. Nobody waits for one that has stalled. */
 const LEAVE_MS = 500;
@@ -42,7 +37,10 @@ const context: CliContext = {
 const status = await runProgram(process.argv.slice(2), context);
 // Not process.exit: what was written to a pipe must leave first.
 process.exitCode = status;
+const flushed = context.terminal.outFlushed();
 if (status === EXIT.interrupted || status === EXIT.timedOut) {
   const late = delay(LEAVE_MS, 'late', { ref: false });
-  if ((await Promise.race([context.terminal.outFlushed(), late])) === 'late') process.exit();
+  if ((await Promise.race([flushed, late])) === 'late') process.exit();
 }
+await flushed;
+process.exitCode = statusWithOutput(status, context);

@@ -3,6 +3,7 @@ import { addAbortSignal } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { status as Code } from '@grpc/grpc-js';
 import { FleetError } from '../../proto/fleet-error.js';
+import { onAbort } from '../on-abort.js';
 import { MAX_PAYLOAD_BYTES } from '../rpc.js';
 import type { CliContext } from './cli-context.js';
 import { eachInput, inputError, type EachInput } from './each-input.js';
@@ -41,8 +42,12 @@ export interface EachRequest {
   readonly context: CliContext;
 }
 
-/** Why a run ended before its input. `failed`: the coordinator stays away, or the input cannot be read. */
-type Stop = { readonly why: 'interrupted' | 'timed out' } | { readonly why: 'failed'; readonly error: unknown };
+/**
+ * Why a run ended before its input. `unwritten`: stdout takes no more rows. `failed`: the coordinator stays away, or the input
+ * cannot be read.
+ */
+type Stop =
+  { readonly why: 'interrupted' | 'timed out' | 'unwritten' } | { readonly why: 'failed'; readonly error: unknown };
 
 /**
  * Runs a task for each line of an input and prints one row for each line that is not blank, in the order in which they end: a line
@@ -62,6 +67,7 @@ class EachRun {
   readonly #progress: ProgressLine;
   readonly #abort = new AbortController();
   #stop: Stop | undefined;
+  #hasReadAll = false;
   #takenCount = 0;
   #runningCount = 0;
   #doneCount = 0;
@@ -92,12 +98,14 @@ class EachRun {
     const timer =
       waitTimeoutMs === undefined ? undefined : setTimeout(() => this.#end({ why: 'timed out' }), waitTimeoutMs);
     const offInterrupt = context.onInterrupt(() => this.#end({ why: 'interrupted' }));
+    const offGone = onAbort(context.terminal.outGone, () => this.#end({ why: 'unwritten' }));
     try {
       await this.#readAll();
       await this.#window.empty();
     } finally {
       clearTimeout(timer);
       offInterrupt();
+      offGone();
       await this.#runner[Symbol.asyncDispose]();
       this.#progress.clear();
     }
@@ -114,6 +122,7 @@ class EachRun {
         // Whoever reads the rows slowly holds up the input.
         await this.#request.context.terminal.outDrained(signal);
       }
+      this.#hasReadAll = true;
     } catch (error) {
       if (!signal.aborted) this.#end({ why: 'failed', error: inputError(this.#request.source, error) });
     }
@@ -213,7 +222,9 @@ class EachRun {
     const ended = this.#doneCount + this.#failedCount;
     const left = this.#takenCount - ended;
     const counts = `${count(this.#takenCount, 'line')} read, ${this.#doneCount} succeeded, ${this.#failedCount} failed`;
-    if (this.#stop === undefined) {
+    // Who leaves when all has ended misses rows, and nothing else.
+    const hasEnded = this.#stop?.why === 'unwritten' && this.#hasReadAll && left === 0;
+    if (this.#stop === undefined || hasEnded) {
       if (this.#failedCount > 0 || terminal.isNoteInteractive) terminal.note(counts);
       return this.#failedCount > 0 ? EXIT.failed : EXIT.done;
     }
@@ -223,10 +234,13 @@ class EachRun {
       const unknown = left === 0 ? '' : `, ${left} of which the end is not known; see them with: ${listLine}`;
       throw new CliError(exitStatusOf(error), `${errorText(error)}\n${counts}${unknown}`, { cause: error });
     }
-    const interrupted = this.#stop.why === 'interrupted';
-    const why = interrupted ? 'interrupted' : `not all have ended within ${exactTime(waitTimeoutMs ?? 0)}`;
+    const [status, why] = {
+      interrupted: [EXIT.interrupted, 'interrupted'] as const,
+      'timed out': [EXIT.timedOut, `not all have ended within ${exactTime(waitTimeoutMs ?? 0)}`] as const,
+      unwritten: [EXIT.unwritten, 'stdout takes no more rows'] as const,
+    }[this.#stop.why];
     terminal.note(`${why}, nothing more is sent: ${counts}, ${goOn}`);
-    return interrupted ? EXIT.interrupted : EXIT.timedOut;
+    return status;
   }
 }
 

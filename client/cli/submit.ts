@@ -45,7 +45,8 @@ Examples:
   git ls-files | jq -cR '{path: .}' | remuda submit file.checksum --each -
 
 Exit status: 0 SUCCEEDED, or submitted; 1 the task, or a line, did not succeed;
-4 not ended within --wait-timeout. \`remuda --help\` has the others.`;
+4 not ended within --wait-timeout; 74 the output could not be written, or with
+--each: nobody reads it. \`remuda --help\` has the others.`;
 
 /** Adds `remuda submit`. */
 export function addSubmitCommand(program: Command, context: CliContext): void {
@@ -119,6 +120,7 @@ async function submitOne(
     getLine: commandLine(`get ${task.taskId}`, command),
     json: options.json !== undefined,
   };
+  context.seeLine = request.getLine;
   return withChannel(addressOf(command, context.env), (channel) =>
     options.wait === undefined ? submitOnly({ ...request, channel }) : waitForTask({ ...request, channel }),
   );
@@ -147,13 +149,15 @@ async function submitLines(
   const address = addressOf(command, context.env);
   // Without a coordinator nothing is read, and no line is told that it failed.
   await withChannel(address, (channel) => channel.call(FleetService.method.getFleetStats, {}));
+  const listLine = commandLine(`list --type ${type}`, command);
+  context.seeLine = listLine;
   return submitEach({
     address,
     source,
     taskOf: (payload) => taskRequest(uuidv7(), type, payload, options),
     window: options.window ?? WINDOW_DEFAULT,
     waitTimeoutMs: options.waitTimeout,
-    listLine: commandLine(`list --type ${type}`, command),
+    listLine,
     context,
   });
 }

@@ -10,6 +10,7 @@ function screen({ interactive, columns = 80 }: { readonly interactive: boolean; 
   };
   const terminal: Terminal = {
     ...{ isInteractive: interactive, columns, isNoteInteractive: interactive, noteColumns: columns },
+    outGone: new AbortController().signal,
     out: write,
     outDrained: () => Promise.resolve(),
     outFlushed: () => Promise.resolve(),
