@@ -27,6 +27,8 @@ export interface CliContext {
   readonly onInterrupt: (listener: () => void) => () => void;
   /** Calls back at each SIGINT, SIGTERM and SIGHUP until told to stop. */
   readonly onStop: (listener: (signal: StopSignal) => void) => () => void;
+  /** The command that shows again what stdout does not take; a command sets it that has one. */
+  seeLine?: string;
   /** What to exit with; a command sets it. */
   exitCode: number;
 }

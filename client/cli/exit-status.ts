@@ -20,6 +20,11 @@ export const EXIT = {
   refused: 5,
   /** A bug in `remuda`. */
   bug: 70,
+  /**
+   * All went well, but for stdout, which could not be written: EX_IOERR. With --each and `watch` also: nobody reads it any more, and
+   * what is under way goes on.
+   */
+  unwritten: 74,
   /** Ctrl-C. */
   interrupted: 130,
 } as const;

@@ -1,15 +1,15 @@
 #!/usr/bin/env node
 /** The program `remuda`: arguments and variables in, exit status out. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { CliContext } from './cli-context.js';
+import { EXIT } from './exit-status.js';
 import { Faults } from './faults.js';
+import { statusWithOutput } from './output-status.js';
 import { runProgram } from './program.js';
 import { processTerminal } from './terminal.js';
 
-// A reader that has seen enough (`remuda workers | head -1`) is no error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(0);
-});
+/** After Ctrl-C or a time-out: how long whoever reads stdout may take for what is left. Nobody waits for one that has stalled. */
+const LEAVE_MS = 500;
 
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
@@ -34,5 +34,13 @@ const context: CliContext = {
   exitCode: 0,
 };
 
+const status = await runProgram(process.argv.slice(2), context);
 // Not process.exit: what was written to a pipe must leave first.
-process.exitCode = await runProgram(process.argv.slice(2), context);
+process.exitCode = status;
+const flushed = context.terminal.outFlushed();
+if (status === EXIT.interrupted || status === EXIT.timedOut) {
+  const late = delay(LEAVE_MS, 'late', { ref: false });
+  if ((await Promise.race([flushed, late])) === 'late') process.exit();
+}
+await flushed;
+process.exitCode = statusWithOutput(status, context);

@@ -28,7 +28,7 @@ Examples:
 
 Exit status: 0 done, 1 the task (or a line) failed, 2 wrong usage, 3 coordinator
 unreachable, 4 timed out waiting, 5 refused (not found, already exists, over a
-bound), 70 a bug, 130 interrupted.`;
+bound), 70 a bug, 74 stdout could not be written, 130 interrupted.`;
 
 const GROUPS: readonly (readonly [heading: string, ...((program: Command, context: CliContext) => void)[]])[] = [
   ['Tasks:', addSubmitCommand, addGetCommand, addListCommand, addWatchCommand, addCancelCommand, addDlqCommand],

@@ -1,12 +1,12 @@
 import { setMaxListeners } from 'node:events';
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
-import { addAbortSignal, type Readable } from 'node:stream';
+import { addAbortSignal } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { status as Code } from '@grpc/grpc-js';
 import { FleetError } from '../../proto/fleet-error.js';
+import { onAbort } from '../on-abort.js';
 import { MAX_PAYLOAD_BYTES } from '../rpc.js';
 import type { CliContext } from './cli-context.js';
+import { eachInput, inputError, type EachInput } from './each-input.js';
 import { CliError, errorText, EXIT, exitStatusOf } from './exit-status.js';
 import { FlightWindow } from './flight-window.js';
 import { jsonPayload, PayloadError, payloadTooLarge } from './json-payload.js';
@@ -16,7 +16,6 @@ import type { TaskRequest } from './task-request.js';
 import { endedRow, NOT_AWAITED, rowText, type TaskRow } from './task-row.js';
 import { TaskRunner, type EndedTask } from './task-runner.js';
 import { exactTime } from './task-text.js';
-import { printable } from './terminal.js';
 
 /** Tasks under way unless --window says otherwise: enough to keep a fleet busy, and an input of any length out of memory. */
 export const WINDOW_DEFAULT = 256;
@@ -43,8 +42,12 @@ export interface EachRequest {
   readonly context: CliContext;
 }
 
-/** Why a run ended before its input. `failed`: the coordinator stays away, or the input cannot be read. */
-type Stop = { readonly why: 'interrupted' | 'timed out' } | { readonly why: 'failed'; readonly error: unknown };
+/**
+ * Why a run ended before its input. `unwritten`: stdout takes no more rows. `failed`: the coordinator stays away, or the input
+ * cannot be read.
+ */
+type Stop =
+  { readonly why: 'interrupted' | 'timed out' | 'unwritten' } | { readonly why: 'failed'; readonly error: unknown };
 
 /**
  * Runs a task for each line of an input and prints one row for each line that is not blank, in the order in which they end: a line
@@ -53,24 +56,25 @@ type Stop = { readonly why: 'interrupted' | 'timed out' } | { readonly why: 'fai
  * @throws CliError with exit status 2 for a file that cannot be opened
  */
 export async function submitEach(request: EachRequest): Promise<number> {
-  return new EachRun(request, await openInput(request)).run();
+  return new EachRun(request, await eachInput(request.source, () => request.context.stdin)).run();
 }
 
 class EachRun {
   readonly #request: EachRequest;
-  readonly #input: Input;
+  readonly #input: EachInput;
   readonly #runner: TaskRunner;
   readonly #window: FlightWindow;
   readonly #progress: ProgressLine;
   readonly #abort = new AbortController();
   #stop: Stop | undefined;
+  #hasReadAll = false;
   #takenCount = 0;
   #runningCount = 0;
   #doneCount = 0;
   #failedCount = 0;
   #endedBytes = 0;
 
-  constructor(request: EachRequest, input: Input) {
+  constructor(request: EachRequest, input: EachInput) {
     const { address, context, window } = request;
     this.#request = request;
     this.#input = input;
@@ -94,12 +98,14 @@ class EachRun {
     const timer =
       waitTimeoutMs === undefined ? undefined : setTimeout(() => this.#end({ why: 'timed out' }), waitTimeoutMs);
     const offInterrupt = context.onInterrupt(() => this.#end({ why: 'interrupted' }));
+    const offGone = onAbort(context.terminal.outGone, () => this.#end({ why: 'unwritten' }));
     try {
       await this.#readAll();
       await this.#window.empty();
     } finally {
       clearTimeout(timer);
       offInterrupt();
+      offGone();
       await this.#runner[Symbol.asyncDispose]();
       this.#progress.clear();
     }
@@ -114,8 +120,9 @@ class EachRun {
         if (signal.aborted) return;
         await this.#take(line);
         // Whoever reads the rows slowly holds up the input.
-        await this.#request.context.terminal.outDrained();
+        await this.#request.context.terminal.outDrained(signal);
       }
+      this.#hasReadAll = true;
     } catch (error) {
       if (!signal.aborted) this.#end({ why: 'failed', error: inputError(this.#request.source, error) });
     }
@@ -215,7 +222,9 @@ class EachRun {
     const ended = this.#doneCount + this.#failedCount;
     const left = this.#takenCount - ended;
     const counts = `${count(this.#takenCount, 'line')} read, ${this.#doneCount} succeeded, ${this.#failedCount} failed`;
-    if (this.#stop === undefined) {
+    // Who leaves when all has ended misses rows, and nothing else.
+    const hasEnded = this.#stop?.why === 'unwritten' && this.#hasReadAll && left === 0;
+    if (this.#stop === undefined || hasEnded) {
       if (this.#failedCount > 0 || terminal.isNoteInteractive) terminal.note(counts);
       return this.#failedCount > 0 ? EXIT.failed : EXIT.done;
     }
@@ -225,10 +234,13 @@ class EachRun {
       const unknown = left === 0 ? '' : `, ${left} of which the end is not known; see them with: ${listLine}`;
       throw new CliError(exitStatusOf(error), `${errorText(error)}\n${counts}${unknown}`, { cause: error });
     }
-    const interrupted = this.#stop.why === 'interrupted';
-    const why = interrupted ? 'interrupted' : `not all have ended within ${exactTime(waitTimeoutMs ?? 0)}`;
+    const [status, why] = {
+      interrupted: [EXIT.interrupted, 'interrupted'] as const,
+      'timed out': [EXIT.timedOut, `not all have ended within ${exactTime(waitTimeoutMs ?? 0)}`] as const,
+      unwritten: [EXIT.unwritten, 'stdout takes no more rows'] as const,
+    }[this.#stop.why];
     terminal.note(`${why}, nothing more is sent: ${counts}, ${goOn}`);
-    return interrupted ? EXIT.interrupted : EXIT.timedOut;
+    return status;
   }
 }
 
@@ -238,28 +250,4 @@ function isBlank(byte: number): boolean {
 
 function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`;
-}
-
-interface Input {
-  readonly stream: Readable;
-  /** Undefined where it is not known before the end. */
-  readonly sizeBytes: number | undefined;
-}
-
-async function openInput({ source, context }: EachRequest): Promise<Input> {
-  if (source === '-') return { stream: context.stdin, sizeBytes: undefined };
-  try {
-    const stats = await stat(source);
-    if (stats.isDirectory()) throw new Error('it is a directory');
-    return { stream: createReadStream(source), sizeBytes: stats.isFile() ? stats.size : undefined };
-  } catch (error) {
-    throw inputError(source, error);
-  }
-}
-
-function inputError(source: string, error: unknown): CliError {
-  const why = error instanceof Error ? error.message : String(error);
-  const from = source === '-' ? 'stdin' : printable(source);
-  const message = `the lines cannot be read from ${from}: ${why}; check the path, or pass them in on stdin (--each -)`;
-  return new CliError(EXIT.usage, message, { cause: error });
 }

@@ -3,7 +3,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { DAY_MS } from '../../proto/bounds.js';
 import { FleetService } from '../../proto/gen/remuda/v1/fleet_service_pb.js';
 import { SubmitTaskResponseSchema, TaskService } from '../../proto/gen/remuda/v1/task_service_pb.js';
-import type { RpcChannel } from '../rpc.js';
+import { answerMissing, isAnswerMissing } from './acceptance.js';
 import { answerJson } from './answer-json.js';
 import type { CliContext } from './cli-context.js';
 import { addressOf, commandLine, withChannel } from './connection.js';
@@ -11,9 +11,9 @@ import { EXIT } from './exit-status.js';
 import { durationReader, integerReader, momentReader, readLabel, readTaskType, readUuid } from './option-values.js';
 import { readPayloadArgument } from './payload-argument.js';
 import { submitEach, WINDOW_DEFAULT, WINDOW_MAX } from './submit-each.js';
-import { taskRequest, type TaskRequest, type TaskSettings } from './task-request.js';
+import { taskRequest, type TaskSettings } from './task-request.js';
 import { printable } from './terminal.js';
-import { waitForTask } from './wait-for-task.js';
+import { waitForTask, type WaitRequest } from './wait-for-task.js';
 
 interface SubmitOptions extends TaskSettings {
   readonly wait?: true;
@@ -45,7 +45,8 @@ Examples:
   git ls-files | jq -cR '{path: .}' | remuda submit file.checksum --each -
 
 Exit status: 0 SUCCEEDED, or submitted; 1 the task, or a line, did not succeed;
-4 not ended within --wait-timeout. \`remuda --help\` has the others.`;
+4 not ended within --wait-timeout; 74 the output could not be written, or with
+--each: nobody reads it. \`remuda --help\` has the others.`;
 
 /** Adds `remuda submit`. */
 export function addSubmitCommand(program: Command, context: CliContext): void {
@@ -114,28 +115,23 @@ async function submitOne(
 ): Promise<number> {
   const data = await readPayloadArgument(payload, () => context.stdin);
   const task = taskRequest(options.taskId ?? uuidv7(), type, data, options);
-  const json = options.json !== undefined;
+  const request = {
+    ...{ task, context, waitTimeoutMs: options.waitTimeout },
+    getLine: commandLine(`get ${task.taskId}`, command),
+    json: options.json !== undefined,
+  };
+  context.seeLine = request.getLine;
   return withChannel(addressOf(command, context.env), (channel) =>
-    options.wait === undefined
-      ? submitOnly(channel, task, json, context)
-      : waitForTask({
-          channel,
-          task,
-          waitTimeoutMs: options.waitTimeout,
-          getLine: commandLine(`get ${task.taskId}`, command),
-          json,
-          context,
-        }),
+    options.wait === undefined ? submitOnly({ ...request, channel }) : waitForTask({ ...request, channel }),
   );
 }
 
-async function submitOnly(
-  channel: RpcChannel,
-  task: TaskRequest,
-  json: boolean,
-  { terminal }: CliContext,
-): Promise<number> {
-  const answer = await channel.call(TaskService.method.submitTask, task);
+async function submitOnly({ channel, task, getLine, json, context }: WaitRequest): Promise<number> {
+  const { terminal } = context;
+  const answer = await channel.call(TaskService.method.submitTask, task).catch((error: unknown) => {
+    const submitted = { address: channel.address, taskId: task.taskId, getLine };
+    throw isAnswerMissing(error) ? answerMissing(submitted, error) : error;
+  });
   const { taskId, notice, alreadyExisted } = answer;
   terminal.out(json ? answerJson(SubmitTaskResponseSchema, answer) : `${printable(taskId)}\n`);
   if (alreadyExisted) terminal.note('this task existed already; nothing was added');
@@ -153,13 +149,15 @@ async function submitLines(
   const address = addressOf(command, context.env);
   // Without a coordinator nothing is read, and no line is told that it failed.
   await withChannel(address, (channel) => channel.call(FleetService.method.getFleetStats, {}));
+  const listLine = commandLine(`list --type ${type}`, command);
+  context.seeLine = listLine;
   return submitEach({
     address,
     source,
     taskOf: (payload) => taskRequest(uuidv7(), type, payload, options),
     window: options.window ?? WINDOW_DEFAULT,
     waitTimeoutMs: options.waitTimeout,
-    listLine: commandLine(`list --type ${type}`, command),
+    listLine,
     context,
   });
 }

@@ -14,10 +14,18 @@ export interface Terminal {
   readonly isNoteInteractive: boolean;
   /** How wide stderr is, in columns; undefined if it is no terminal. */
   readonly noteColumns: number | undefined;
+  /** Aborted once stdout takes nothing more: it is full, or nobody reads it. The reason is the error. */
+  readonly outGone: AbortSignal;
   /** Writes to stdout. */
   out(text: string | Uint8Array): void;
-  /** Fulfilled once what was written to stdout has gone so far that more may come. Whoever writes without end waits for it. */
-  outDrained(): Promise<void>;
+  /**
+   * Fulfilled once what was written to stdout has gone so far that more may come. Whoever writes without end waits for it.
+   *
+   * @throws AbortError once `signal` is aborted; the error of the write once stdout takes nothing more
+   */
+  outDrained(signal: AbortSignal): Promise<void>;
+  /** Fulfilled once all that was written to stdout has gone, or is lost. */
+  outFlushed(): Promise<void>;
   /** Writes a line to stderr. */
   note(text: string): void;
   /** Writes to stderr as it is, without a line feed. */
@@ -33,6 +41,13 @@ export function processTerminal({ stdout, stderr, env }: NodeJS.Process): Termin
   const plain = (env['NO_COLOR'] ?? '') !== '' || env['TERM'] === 'dumb';
   const styler = (stream: NodeJS.WriteStream) => (style: Style, text: string) =>
     stream.isTTY && !plain ? styleText(style, text) : text;
+  const outGone = new AbortController();
+  const fail = (error: Error) => outGone.abort(error);
+  // The call-back of a write comes before the event, and before those of the writes behind it.
+  const onWritten = (error: Error | null | undefined) => error && fail(error);
+  stdout.on('error', fail);
+  // Then there is nobody to tell, and the exit status is all that counts.
+  stderr.on('error', () => undefined);
   return {
     isInteractive: stdout.isTTY,
     // Getters: a window changes its size while something runs in it.
@@ -43,10 +58,13 @@ export function processTerminal({ stdout, stderr, env }: NodeJS.Process): Termin
     get noteColumns() {
       return stderr.isTTY ? stderr.columns : undefined;
     },
-    out: (text) => void stdout.write(text),
-    outDrained: async () => {
-      if (stdout.writableNeedDrain) await once(stdout, 'drain');
+    outGone: outGone.signal,
+    out: (text) => void stdout.write(text, onWritten),
+    outDrained: async (signal) => {
+      if (stdout.writableNeedDrain) await once(stdout, 'drain', { signal });
     },
+    // Writes are called back in their order.
+    outFlushed: () => new Promise((done) => stdout.write('', () => done())),
     noteRaw: (text) => void stderr.write(text),
     note: (text) => void stderr.write(`${text}\n`),
     outStyle: styler(stdout),

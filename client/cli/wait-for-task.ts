@@ -11,9 +11,10 @@ import {
 } from '../../proto/gen/remuda/v1/task_service_pb.js';
 import { NOT_SENT, type RpcChannel } from '../rpc.js';
 import { Absence } from './absence.js';
+import { answerMissing, isAnswerMissing, notAcceptedText, type Reached, type SubmittedTask } from './acceptance.js';
 import type { CliContext } from './cli-context.js';
 import { enumName } from './enum-name.js';
-import { EXIT } from './exit-status.js';
+import { EXIT, exitStatusOf } from './exit-status.js';
 import { answerJson } from './answer-json.js';
 import type { TaskRequest } from './task-request.js';
 import { exactTime, failedTaskText, hasEnded, payloadBytes } from './task-text.js';
@@ -32,11 +33,13 @@ export interface WaitRequest {
   readonly context: CliContext;
 }
 
+/** A wait that goes on. */
+interface Wait {
+  reached: Reached;
+}
+
 /** A task that takes longer than this may be waiting for a worker that does not exist: time to look. */
 const LOOK_MS = 1_000;
-
-/** What is known of the task at the coordinator. `sent`: it may be there, or not. */
-type Reached = 'nothing' | 'sent' | 'accepted';
 
 /**
  * Runs a task and prints its result. Who stops waiting, by Ctrl-C or --wait-timeout, does not stop a task that the coordinator
@@ -50,9 +53,9 @@ export async function waitForTask(request: WaitRequest): Promise<number> {
   const stop = new AbortController();
   const timer = waitTimeoutMs === undefined ? undefined : setTimeout(() => stop.abort('timed out'), waitTimeoutMs);
   const offInterrupt = context.onInterrupt(() => stop.abort('interrupted'));
-  let accepted = false;
+  const wait: Wait = { reached: 'nothing' };
   try {
-    const { answer, ended } = await runUntilEnd(request, stop.signal, () => (accepted = true));
+    const { answer, ended } = await runUntilEnd(request, stop.signal, wait);
     if (json) terminal.out(answerJson(RunTaskResponseSchema, answer));
     if (ended.state === TaskState.SUCCEEDED) {
       if (!json) terminal.out(payloadBytes(ended.result));
@@ -61,8 +64,8 @@ export async function waitForTask(request: WaitRequest): Promise<number> {
     terminal.note(terminal.noteStyle('red', failedTaskText(ended)));
     return EXIT.failed;
   } catch (error) {
-    if (!stop.signal.aborted) throw error;
-    const reached = accepted ? 'accepted' : FleetError.from(error).reason === NOT_SENT ? 'nothing' : 'sent';
+    if (!stop.signal.aborted) throw explained(request, wait.reached, error);
+    const { reached } = wait;
     return stop.signal.reason === 'interrupted' ? interrupted(request, reached) : await timedOut(request, reached);
   } finally {
     clearTimeout(timer);
@@ -70,12 +73,27 @@ export async function waitForTask(request: WaitRequest): Promise<number> {
   }
 }
 
+/** The error, with the task's id where the coordinator may have it and does not say how it ends. */
+function explained(request: WaitRequest, reached: Reached, error: unknown): unknown {
+  if (reached === 'nothing' || exitStatusOf(error) !== EXIT.unreachable) return error;
+  if (reached === 'sent') return answerMissing(submitted(request), error);
+  const { code, reason, message } = FleetError.from(error);
+  const { taskId, getLine } = submitted(request);
+  const metadata = { task_id: taskId };
+  const text = `${message}; the coordinator has accepted task ${taskId}, see it later with: ${getLine}`;
+  return new FleetError(code, reason, text, { metadata, cause: error });
+}
+
+function submitted({ channel, task, getLine }: WaitRequest): SubmittedTask {
+  return { address: channel.address, taskId: task.taskId, getLine };
+}
+
 function interrupted(request: WaitRequest, reached: Reached): number {
   const { task, getLine, context } = request;
   context.terminal.note(
     reached === 'accepted'
       ? `no longer waiting for task ${task.taskId}, which goes on; see it with: ${getLine}`
-      : notAccepted(request, reached, 'interrupted'),
+      : notAcceptedText(submitted(request), reached, 'interrupted'),
   );
   return EXIT.interrupted;
 }
@@ -85,43 +103,33 @@ async function timedOut(request: WaitRequest, reached: Reached): Promise<number>
   const within = `within ${exactTime(waitTimeoutMs ?? 0)}`;
   const { known, text } = reached === 'nothing' ? { known: false, text: '' } : await whereItStands(request);
   if (reached !== 'accepted' && !known) {
-    context.terminal.note(notAccepted(request, reached, `no answer ${within}${text}`));
+    context.terminal.note(notAcceptedText(submitted(request), reached, `no answer ${within}${text}`));
     return EXIT.unreachable;
   }
   context.terminal.note(`task ${task.taskId} has not ended ${within}${text}; it goes on, see it with: ${getLine}`);
   return EXIT.timedOut;
 }
 
-function notAccepted({ channel, task, getLine }: WaitRequest, reached: Reached, why: string): string {
-  if (reached === 'nothing') {
-    return (
-      `not submitted: ${why} while connecting to the coordinator at ${channel.address}; check that one runs there, and ` +
-      'submit again'
-    );
-  }
-  return (
-    `${why}: the coordinator at ${channel.address} has not said whether it accepted task ${task.taskId}; see with: ${getLine}, ` +
-    `or submit again with --task-id ${task.taskId}, which makes it the same task`
-  );
-}
-
 /** What RunTask answered, and the ended task in it. A coordinator that goes away in mid-wait is asked again: the id makes the repeat the same task. */
 async function runUntilEnd(
   request: WaitRequest,
   signal: AbortSignal,
-  onAccepted: () => void,
+  wait: Wait,
 ): Promise<{ readonly answer: RunTaskResponse; readonly ended: Task }> {
   const { channel, task, json, context } = request;
   const payloadView = json ? PayloadView.VALUE : PayloadView.DATA;
   const absence = new Absence(context.clock, () =>
-    context.terminal.note(`the coordinator went away; waiting for it to come back (task ${task.taskId} is kept)`),
+    context.terminal.note(
+      `the coordinator went away; waiting for it to come back (task ${task.taskId} ` +
+        `${wait.reached === 'accepted' ? 'is kept' : 'is then submitted again, with this id'})`,
+    ),
   );
   for (;;) {
     const done = new AbortController();
     const onMetadata = () => {
-      if (!absence.hasAnswered) void lookAfterAWhile(request, AbortSignal.any([signal, done.signal]));
+      if (wait.reached !== 'accepted') void lookAfterAWhile(request, AbortSignal.any([signal, done.signal]));
       absence.answered();
-      onAccepted();
+      wait.reached = 'accepted';
     };
     try {
       const answer = await channel.call(
@@ -134,6 +142,8 @@ async function runUntilEnd(
       if (ended === undefined || !hasEnded(ended.state)) throw unfinished(request);
       return { answer, ended };
     } catch (error) {
+      const mayBeThere = isAnswerMissing(error) || (signal.aborted && FleetError.from(error).reason !== NOT_SENT);
+      if (mayBeThere && wait.reached === 'nothing') wait.reached = 'sent';
       await absence.bear(error, signal);
     } finally {
       done.abort();

@@ -5,6 +5,7 @@ import { FleetError } from '../../proto/fleet-error.js';
 import { PayloadView } from '../../proto/gen/remuda/v1/payload_pb.js';
 import { TaskState, type Task } from '../../proto/gen/remuda/v1/task_pb.js';
 import { TaskService, WatchTaskResponseSchema } from '../../proto/gen/remuda/v1/task_service_pb.js';
+import { onAbort } from '../on-abort.js';
 import type { RpcChannel } from '../rpc.js';
 import { Absence } from './absence.js';
 import { answerJsonLine } from './answer-json.js';
@@ -18,7 +19,8 @@ import { hasEnded, styleOfState } from './task-text.js';
 
 const EXAMPLES = `
 One line is printed for each change: of its state, its attempts, its progress.
-The watch ends with the task. Exit status: 0 SUCCEEDED, 1 ended otherwise.
+The watch ends with the task. Exit status: 0 SUCCEEDED, 1 ended otherwise, 74 not
+ended and nobody reads.
 
 Examples:
   remuda watch 01976f2e-5a10-7c3e-8b52-3f2a9d1c4e60
@@ -35,6 +37,7 @@ export function addWatchCommand(program: Command, context: CliContext): void {
     .addHelpText('after', EXAMPLES)
     .action(async (taskId: string, { json }: { readonly json?: true }, command: Command) => {
       const getLine = commandLine(`get ${taskId}`, command);
+      context.seeLine = getLine;
       context.exitCode = await withChannel(addressOf(command, context.env), (channel) =>
         watchTask({ channel, taskId, json: json !== undefined, getLine, context }),
       );
@@ -54,6 +57,7 @@ async function watchTask(watch: Watch): Promise<number> {
   const { terminal } = context;
   const stop = new AbortController();
   const offInterrupt = context.onInterrupt(() => stop.abort());
+  const offGone = onAbort(terminal.outGone, () => stop.abort());
   let before: Task | undefined;
   try {
     for await (const answer of answers(watch, stop.signal)) {
@@ -62,18 +66,20 @@ async function watchTask(watch: Watch): Promise<number> {
       else if (task !== undefined) {
         for (const change of taskChanges(before, task)) terminal.out(changeLine(change, context));
       }
-      await terminal.outDrained();
       before = task ?? before;
       if (task !== undefined && hasEnded(task.state)) {
         return task.state === TaskState.SUCCEEDED ? EXIT.done : EXIT.failed;
       }
+      await terminal.outDrained(stop.signal);
     }
   } catch (error) {
     if (!stop.signal.aborted) throw error;
+    if (terminal.outGone.aborted) return EXIT.unwritten;
     terminal.note(`no longer watching; the task goes on, see it with: ${getLine}`);
     return EXIT.interrupted;
   } finally {
     offInterrupt();
+    offGone();
   }
   const message = `the coordinator ended the watch of task ${watch.taskId} before the task has ended, which is a bug`;
   throw new FleetError(Code.INTERNAL, 'NO_ENDED_TASK', `${message}; see it with: ${getLine}`);

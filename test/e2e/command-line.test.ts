@@ -80,7 +80,8 @@ describe('the command line at a real fleet', () => {
     expect(cancelled).toMatchObject({ code: 0, stdout: `${taskId}  RUNNING` });
     expect((await watch.exit()).code).toBe(1);
     expect(watch.lines.at(-1)?.text).toMatch(/Z {2}CANCELLED /);
-    expect(await remuda(address, ['cancel', taskId])).toMatchObject({ code: 0, stdout: `${taskId}  CANCELLED` });
+    const again = await remuda(address, ['cancel', taskId, '--json']);
+    expect(JSON.parse(again.stdout)).toEqual({ taskId, state: 'TASK_STATE_CANCELLED' });
     expect((await remuda(address, ['list', '--state', 'cancelled'])).stdout).toContain(taskId);
   });
 

@@ -1,5 +1,7 @@
+import { execFileSync } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
@@ -10,7 +12,7 @@ import { FleetError } from '../../../proto/fleet-error.js';
 import { TaskState } from '../../../proto/gen/remuda/v1/task_pb.js';
 import { OnAbandon, type RunTaskRequest } from '../../../proto/gen/remuda/v1/task_service_pb.js';
 import type { Program } from '../../support/programs.js';
-import { CannedCoordinator, jsonPayload, printed, remuda, sentText, startRemuda } from './support.js';
+import { CannedCoordinator, ended, jsonPayload, printed, remuda, sentText, stall, startRemuda } from './support.js';
 
 interface Row {
   readonly line: number;
@@ -56,6 +58,9 @@ class HeldTasks {
     this.held.get(payload)?.();
   }
 }
+
+/** More than lies between two processes in pipes and buffers. */
+const LARGE_BYTES = 1_000_000;
 
 const rowsPrinted = (program: Program, count: number) => program.linesThat(() => true, count, `${count} rows`);
 
@@ -227,6 +232,51 @@ describe('remuda submit --each', { timeout: 60_000 }, () => {
       [3, 'NOT_AWAITED'],
     ]);
   });
+
+  it.skipIf(process.platform === 'win32')(
+    'should end at Ctrl-C and at --wait-timeout while nobody reads the rows',
+    async () => {
+      for (const [options, code] of [
+        [[], 130],
+        [['--wait-timeout', '2s'], 4],
+      ] as const) {
+        const tasks = new HeldTasks();
+        const { address } = await CannedCoordinator.start({ run: tasks.run });
+        const args = ['submit', 'x', '--each', '-', '--window', '1', ...options];
+        const program = startRemuda(address, args, { stdin: 'pipe' });
+        const lines = ['a', 'b', 'c'].map((letter) => `"${letter.repeat(LARGE_BYTES)}"`);
+        program.child.stdin?.on('error', () => undefined).write(`${lines.join('\n')}\n`);
+        const stalled = stall(program);
+        await tasks.succeed(lines[0] ?? '');
+        await stalled;
+        // The second is sent when the row of the first has been written, and then the input waits for the reader.
+        await tasks.heldCount(1);
+        if (code === 130) program.kill('SIGINT');
+        expect(await ended(program)).toBe(code);
+      }
+    },
+  );
+
+  it.skipIf(process.platform === 'win32')(
+    'should read a FIFO, and not wait for its writer beyond --wait-timeout',
+    async () => {
+      const folder = mkdtempSync(join(tmpdir(), 'remuda-cli-'));
+      onTestFinished(() => rmSync(folder, { recursive: true }));
+      const fifo = join(folder, 'lines');
+      execFileSync('mkfifo', [fifo]);
+      const { address } = await CannedCoordinator.start({ run: succeeded });
+      const nobody = await remuda(address, ['submit', 'x', '--each', fifo, '--wait-timeout', '300ms']);
+      expect(nobody).toMatchObject({ code: 4, stdout: '' });
+      const program = startRemuda(address, ['submit', 'x', '--each', fifo]);
+      const writer = await open(fifo, 'w');
+      await writer.write('1\n');
+      await rowsPrinted(program, 1);
+      await writer.write('2\n');
+      await writer.close();
+      expect((await program.exit()).code).toBe(0);
+      expect(rowsOf(program.stdout).map(({ result }) => result)).toEqual([1, 2]);
+    },
+  );
 
   it('should stop waiting after --wait-timeout with exit 4', async () => {
     const tasks = new HeldTasks();

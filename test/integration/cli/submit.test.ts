@@ -1,6 +1,6 @@
 import { createServer as createWebServer } from 'node:http';
 import { createServer as createHttp2Server } from 'node:http2';
-import { createServer, type Server as NetServer, type Socket } from 'node:net';
+import { connect, createServer, type Server as NetServer, type Socket } from 'node:net';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +9,16 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { FleetError } from '../../../proto/fleet-error.js';
 import { AttemptCharge, AttemptOutcome, TaskState } from '../../../proto/gen/remuda/v1/task_pb.js';
 import { OnAbandon } from '../../../proto/gen/remuda/v1/task_service_pb.js';
-import { CannedCoordinator, jsonPayload, printed, remuda, sentText, startRemuda, type Outcome } from './support.js';
+import {
+  CannedCoordinator,
+  jsonPayload,
+  printed,
+  remuda,
+  sentText,
+  startRemuda,
+  type Answers,
+  type Outcome,
+} from './support.js';
 
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const TASK_ID = '01976f2e-5a10-7c3e-8b52-3f2a9d1c4e60';
@@ -204,6 +213,68 @@ describe('remuda submit', { timeout: 60_000 }, () => {
     expect(second.run).toMatchObject([{ task: { taskId: TASK_ID } }]);
   });
 
+  it('should name the id, and what makes a repeat safe, when the answer is lost or late', async () => {
+    const late = new FleetError(status.DEADLINE_EXCEEDED, '', 'upstream request timeout');
+    for (const [why, reason] of [
+      ['the connection was lost (', ' [CONNECTION_LOST]'],
+      ['no answer in time: ', ''],
+    ] as const) {
+      const { address, coordinator, proxy } = await behindProxy({
+        submit: () => {
+          if (reason === '') throw late;
+          proxy.cut();
+          return {};
+        },
+      });
+      const { code, stdout, stderr } = await remuda(undefined, ['submit', 'echo', '7', '--address', address]);
+      const taskId = coordinator.submitted[0]?.taskId ?? '';
+      expect({ code, stdout, count: coordinator.submitted.length }).toEqual({ code: 3, stdout: '', count: 1 });
+      expect(stderr).toContain(`remuda: ${why}`);
+      expect(stderr).toContain(
+        `the coordinator at ${address} has not said whether it accepted task ${taskId}; see with: remuda get ${taskId} ` +
+          `--address ${address}, or submit again with --task-id ${taskId}, which makes it the same task${reason}`,
+      );
+    }
+  });
+
+  it('should submit again with the same id when a connection breaks before the coordinator has accepted', async () => {
+    const { address, coordinator, proxy } = await behindProxy({
+      accepts: false,
+      run: () => {
+        if (coordinator.run.length > 1) return { task: { state: TaskState.SUCCEEDED } };
+        proxy.cut();
+        return undefined;
+      },
+    });
+    const { code, stderr } = await remuda(address, ['submit', 'echo', '7', '--wait']);
+    const [first, second, ...others] = coordinator.run.map(({ task }) => task?.taskId);
+    expect({ code, others }).toEqual({ code: 0, others: [] });
+    expect(second).toBe(first);
+    expect(stderr).toBe(
+      `the coordinator went away; waiting for it to come back (task ${first} is then submitted again, with this id)`,
+    );
+  });
+
+  it('should still name the id when --wait-timeout or Ctrl-C ends the wait for one that went away before it accepted', async () => {
+    for (const [options, expected] of [
+      [['--wait-timeout', '3s'], 3],
+      [[], 130],
+    ] as const) {
+      const { address, coordinator, proxy } = await behindProxy({
+        accepts: false,
+        run: () => {
+          proxy.close();
+          return undefined;
+        },
+      });
+      const program = startRemuda(address, ['submit', 'echo', '7', '--wait', ...options]);
+      await printed(program.child.stderr, 'the coordinator went away');
+      if (expected === 130) program.kill('SIGINT');
+      expect((await program.exit()).code).toBe(expected);
+      expect(program.stderr).toContain(`submit again with --task-id ${coordinator.run[0]?.task?.taskId}`);
+    }
+  });
+
   it('should exit 5 when the coordinator refuses, with its sentence and reason', async () => {
     const refuse = () => {
       throw new FleetError(status.ALREADY_EXISTS, 'TASK_ID_TAKEN', 'the id is taken; choose another');
@@ -316,6 +387,27 @@ function expectForeign({ code, stdout, stderr }: Outcome, address: string): void
     "name the coordinator's gRPC address (default 127.0.0.1:7070), not its HTTP one (7071), with --address or REMUDA_ADDRESS " +
       '[NOT_A_COORDINATOR]',
   );
+}
+
+/** A coordinator behind a proxy that can lose its answers. */
+async function behindProxy(answers: Partial<Answers>) {
+  const coordinator = await CannedCoordinator.start(answers);
+  const sockets = new Set<Socket>();
+  const cut = () => {
+    for (const socket of sockets) socket.resetAndDestroy();
+    sockets.clear();
+  };
+  const server = createServer((near) => {
+    const far = connect(Number(coordinator.address.split(':')[1]), '127.0.0.1');
+    for (const socket of [near, far]) sockets.add(socket.on('error', () => undefined));
+    near.pipe(far).pipe(near);
+  });
+  const close = () => {
+    server.close();
+    cut();
+  };
+  cleanups.push(close);
+  return { coordinator, address: `127.0.0.1:${await listen(server)}`, proxy: { cut, close } };
 }
 
 /** Somebody who listens and never says anything. `connected`: somebody has come. */

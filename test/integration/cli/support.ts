@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { create, type DescMessage, type MessageInitShape } from '@bufbuild/protobuf';
 import { Metadata, Server, ServerCredentials, type ServerDuplexStream, type ServerWritableStream } from '@grpc/grpc-js';
 import { afterEach } from 'vitest';
@@ -42,7 +43,7 @@ import {
 } from '../../../proto/gen/remuda/v1/task_service_pb.js';
 import { TaskState } from '../../../proto/gen/remuda/v1/task_pb.js';
 import { serviceDefinition, type GrpcHandlers } from '../../../proto/service-definition.js';
-import { endPrograms, startProgram, type StartOptions } from '../../support/programs.js';
+import { endPrograms, startProgram, type Program, type StartOptions } from '../../support/programs.js';
 
 type TaskStreamCall = ServerDuplexStream<OpenTaskStreamRequest, OpenTaskStreamResponse>;
 type WatchCall = ServerWritableStream<WatchTaskRequest, WatchTaskResponse>;
@@ -237,6 +238,24 @@ export async function remuda(address: string | undefined, args: readonly string[
   program.child.stdin?.end(stdin);
   const { code } = await program.exit();
   return { code, stdout: program.stdout, stderr: program.stderr };
+}
+
+/** Waits until a program prints, and reads no more of it than the first piece. */
+export async function stall({ child }: Program): Promise<void> {
+  await once(child.stdout ?? child, 'data', { signal: AbortSignal.timeout(20_000) });
+  child.stdout?.pause();
+}
+
+/** The exit status of a program whose output nobody reads; read it is afterwards. */
+export async function ended({ child, name }: Program): Promise<number | null> {
+  try {
+    if (child.exitCode === null) await once(child, 'exit', { signal: AbortSignal.timeout(20_000) });
+    return child.exitCode;
+  } catch (error) {
+    throw new Error(`${name} did not end while nobody read its output`, { cause: error });
+  } finally {
+    child.stdout?.resume();
+  }
 }
 
 /** JSON as the body of a payload. */

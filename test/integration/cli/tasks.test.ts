@@ -1,11 +1,12 @@
+import { create } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 import { FleetError } from '../../../proto/fleet-error.js';
 import { PayloadView } from '../../../proto/gen/remuda/v1/payload_pb.js';
 import { AttemptCharge, AttemptOutcome, TaskState } from '../../../proto/gen/remuda/v1/task_pb.js';
-import type { ListTasksRequest } from '../../../proto/gen/remuda/v1/task_service_pb.js';
-import { CannedCoordinator, jsonPayload, printed, remuda, startRemuda } from './support.js';
+import { WatchTaskResponseSchema, type ListTasksRequest } from '../../../proto/gen/remuda/v1/task_service_pb.js';
+import { CannedCoordinator, ended, jsonPayload, printed, remuda, stall, startRemuda } from './support.js';
 
 const A = '01976f2e-5a10-7c3e-8b52-3f2a9d1c4e60';
 const B = '01976f2e-5a10-7c3e-8b52-3f2a9d1c4e61';
@@ -203,6 +204,21 @@ describe('remuda watch', { timeout: 60_000 }, () => {
     expect(tokens).toEqual(['so far']);
   });
 
+  it.skipIf(process.platform === 'win32')('should end at Ctrl-C while nobody reads what it prints', async () => {
+    const progress = jsonPayload(`"${'x'.repeat(1_000_000)}"`);
+    const { address } = await CannedCoordinator.start({
+      watch: (_request, call) => {
+        call.write(create(WatchTaskResponseSchema, { task: { ...open, progress } }));
+        return [];
+      },
+    });
+    const program = startRemuda(address, ['watch', A, '--json']);
+    await stall(program);
+    program.kill('SIGINT');
+    expect(await ended(program)).toBe(130);
+    expect(program.stderr).toContain(`remuda get ${A}`);
+  });
+
   it('should exit 5 for an unknown id, and 130 at Ctrl-C, naming the task that goes on', async () => {
     const coordinator = await CannedCoordinator.start({
       watch: ({ taskId }, call) => {
@@ -225,7 +241,7 @@ describe('remuda watch', { timeout: 60_000 }, () => {
 describe('remuda cancel', { timeout: 60_000 }, () => {
   it('should print where each stands, and how to see the end of one that runs', async () => {
     const coordinator = await CannedCoordinator.start({
-      cancel: ({ taskId }) => ({ state: taskId === A ? TaskState.CANCELLED : TaskState.RUNNING }),
+      cancel: ({ taskId }) => ({ taskId, state: taskId === A ? TaskState.CANCELLED : TaskState.RUNNING }),
     });
     expect(await remuda(coordinator.address, ['cancel', A.toUpperCase(), B])).toEqual({
       code: 0,
@@ -234,8 +250,8 @@ describe('remuda cancel', { timeout: 60_000 }, () => {
     });
     const { stdout } = await remuda(coordinator.address, ['cancel', A, B, '--json']);
     expect(stdout.split('\n').map((line) => JSON.parse(line) as unknown)).toEqual([
-      { state: 'TASK_STATE_CANCELLED' },
-      { state: 'TASK_STATE_RUNNING' },
+      { taskId: A, state: 'TASK_STATE_CANCELLED' },
+      { taskId: B, state: 'TASK_STATE_RUNNING' },
     ]);
   });
 

@@ -15,10 +15,19 @@ function setup() {
 }
 
 describe('Absence', () => {
-  it('should not bear with a coordinator that never answered', async () => {
+  it('should not bear with a coordinator that was never there', async () => {
     const { absence, told } = setup();
     await expect(absence.bear(away, signal)).rejects.toBe(away);
     expect(told).toEqual([]);
+  });
+
+  it('should bear with one whose connection broke before the answer, also when nobody answers after that', async () => {
+    const { absence, time, told } = setup();
+    await absence.bear(new FleetError(status.UNAVAILABLE, 'CONNECTION_LOST', 'lost'), signal);
+    await absence.bear(away, signal);
+    time.nowMs = 30_001;
+    await expect(absence.bear(away, signal)).rejects.toBe(away);
+    expect(told).toEqual([0]);
   });
 
   it('should wait for one that answered, tell it once, and give up after 30 s', async () => {

@@ -10,8 +10,10 @@ function screen({ interactive, columns = 80 }: { readonly interactive: boolean; 
   };
   const terminal: Terminal = {
     ...{ isInteractive: interactive, columns, isNoteInteractive: interactive, noteColumns: columns },
+    outGone: new AbortController().signal,
     out: write,
     outDrained: () => Promise.resolve(),
+    outFlushed: () => Promise.resolve(),
     note: (line) => write(`${line}\n`),
     noteRaw: write,
     outStyle: (_style, styled) => styled,
