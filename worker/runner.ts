@@ -115,7 +115,10 @@ export class Runner {
       metadata: task.metadata,
       traceparent: task.traceparent,
       contentType: task.contentType || JSON_CONTENT_TYPE,
-      signal: entry.abort.signal,
+      // As for the logger: a controller makes its signal when it is asked for, and that costs more than the controller.
+      get signal() {
+        return entry.abort.signal;
+      },
       get draining() {
         return isDraining();
       },
