@@ -58,6 +58,6 @@ export function addListCommand(program: Command, context: CliContext): void {
 }
 
 /** Says that a list goes on. */
-export function moreText(shown: number): string {
+function moreText(shown: number): string {
   return `the newest ${shown} are shown, and there are more: --limit N shows up to ${LIST_LIMIT_MAX}, --type and --state narrow it down`;
 }

@@ -46,7 +46,7 @@ export function addQueuesCommand(program: Command, context: CliContext): void {
 }
 
 /** Queues as a table. `nowMs`: for how long their tasks wait, in milliseconds since 1970. */
-export function queuesText(queues: readonly Queue[], look: TableLook, nowMs: number): string {
+function queuesText(queues: readonly Queue[], look: TableLook, nowMs: number): string {
   const head = ['TYPE', 'QUEUED', 'SCHEDULED', 'RUNNING', 'OLDEST', 'WORKERS', 'SLOTS', 'FREE'];
   const rows = queues.map(({ type, tasks, oldestReadyTime, readyWorkerCount, slotCount, slotFreeCount }) => [
     printable(type),

@@ -12,7 +12,7 @@ import type { WorkerRecord } from './worker.js';
 type Of<K extends Input['kind']> = Extract<Input, { kind: K }>;
 
 /** Drains held at a time. */
-export const MAX_DRAINS = 1_000;
+const MAX_DRAINS = 1_000;
 /** Drains that wait for idle workers at a time; each is looked at whenever some worker has become idle. */
 const MAX_DRAIN_WAITS = 256;
 /** Held patterns that the answer to a wrong one names. */

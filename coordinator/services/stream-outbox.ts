@@ -15,28 +15,28 @@ import type { Content, TaskRow } from '../core/task.js';
 import { taskView } from './task-view.js';
 
 /** The end of a task that its awaiter is to be told. */
-export interface EndedTask {
+export interface TaskEnd {
   readonly taskId: string;
   readonly row: TaskRow;
   readonly result: Content | null;
 }
 
 type Item =
-  | { readonly kind: 'ended'; readonly end: EndedTask; readonly bytes: number }
+  | { readonly kind: 'ended'; readonly end: TaskEnd; readonly bytes: number }
   /** Its result is in the store alone. */
   | { readonly kind: 'spilled'; readonly taskId: string }
   /** The error is made when it leaves: it is many times as large as the id. */
   | { readonly kind: 'error'; readonly taskId: string; readonly error: (taskId: string) => Status };
 
 /** Results that wait in memory, in bytes; beyond it only their ids wait, and the store has the rest. */
-export const OUTBOX_BYTES_MAX = 4 * 1024 * 1024;
+const OUTBOX_BYTES_MAX = 4 * 1024 * 1024;
 /** What shares a frame; a larger result goes alone. */
 const FRAME_BYTES_MAX = 256 * 1024;
 const FRAME_ELEMENTS_MAX = 1_024;
 /** What an element takes beside its result, roughly. */
 const ELEMENT_BYTES = 128;
 /** Results that are read from the store at once. */
-export const READ_AT_ONCE = 16;
+const READ_AT_ONCE = 16;
 
 /** What waits for a client: answers to submits, which go first, and ends of tasks, in their order. */
 export class StreamOutbox {
@@ -66,7 +66,7 @@ export class StreamOutbox {
     this.#acks.push(ack);
   }
 
-  end(end: EndedTask): void {
+  end(end: TaskEnd): void {
     const bytes = bytesOf(end);
     if (this.#bytes > 0 && this.#bytes + bytes > OUTBOX_BYTES_MAX) {
       this.#results.push({ kind: 'spilled', taskId: end.taskId });
@@ -95,7 +95,7 @@ export class StreamOutbox {
   }
 
   /** What the store had for one of {@link takeSpilled}, in its order; null: it has no end any more. */
-  readBack(end: EndedTask | null): void {
+  readBack(end: TaskEnd | null): void {
     this.#reading -= 1;
     // Not counted in bytes: there are few, and they leave before anything else is read.
     if (end !== null) this.#readBack.push({ kind: 'ended', end, bytes: 0 });
@@ -112,7 +112,7 @@ export class StreamOutbox {
    *
    * @param onTold Called for each end that the frame tells.
    */
-  takeFrame(onTold: (end: EndedTask) => void): Buffer | undefined {
+  takeFrame(onTold: (end: TaskEnd) => void): Buffer | undefined {
     const frame = create(OpenTaskStreamResponseSchema);
     let elements = 0;
     for (let ack = this.#acks.shift(); ack !== undefined; ack = this.#acks.shift()) {
@@ -126,7 +126,7 @@ export class StreamOutbox {
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
-  #addResults({ submitAcks, results }: OpenTaskStreamResponse, room: number, onTold: (end: EndedTask) => void): void {
+  #addResults({ submitAcks, results }: OpenTaskStreamResponse, room: number, onTold: (end: TaskEnd) => void): void {
     let frameBytes = submitAcks.length * ELEMENT_BYTES;
     for (let left = room; left > 0; left -= 1) {
       const queue = this.#readBack.size > 0 || this.#reading > 0 ? this.#readBack : this.#results;
@@ -145,7 +145,7 @@ export class StreamOutbox {
 }
 
 /** What the end takes, roughly: its result, or the task with all that went wrong. */
-function bytesOf({ row, result }: EndedTask): number {
+function bytesOf({ row, result }: TaskEnd): number {
   let bytes = ELEMENT_BYTES + (result?.data.byteLength ?? 0);
   if (row.state === 'SUCCEEDED') return bytes;
   for (const failure of [row.failure, ...row.history.map((entry) => entry.failure)]) {

@@ -32,7 +32,7 @@ import type { Engine, EngineReply } from '../engine.js';
 import { INPUT_BYTES, refused, unexpectedReply } from './asking.js';
 import type { ParsedTask } from './parse-task.js';
 import { submitAnswer, taskNotFound } from './submit-answer.js';
-import { StreamOutbox, type EndedTask } from './stream-outbox.js';
+import { StreamOutbox, type TaskEnd } from './stream-outbox.js';
 
 /** The part of the engine that streams use. */
 export type StreamedEngine = Pick<
@@ -219,7 +219,7 @@ export class TaskStream {
     this.#options.engine.seen(taskId, endWallMs, 'acknowledged');
   }
 
-  #remember({ taskId, row: { endWallMs } }: EndedTask): void {
+  #remember({ taskId, row: { endWallMs } }: TaskEnd): void {
     // A dead letter waits for a person, whatever its submitter has seen.
     if (endWallMs === null) return;
     this.#unacknowledged.delete(taskId);
@@ -256,7 +256,7 @@ export class TaskStream {
     this.#options.engine.append({ kind: 'await', token: this.#token, taskId, want: 'end' }, INPUT_BYTES, 'client');
   }
 
-  #end(end: EndedTask): void {
+  #end(end: TaskEnd): void {
     // Otherwise the client does not want it any more.
     if (this.#awaited.delete(end.taskId)) this.#outbox.end(end);
   }
