@@ -25,16 +25,14 @@ export function applyDrain(step: Step, { token, patterns, whenIdle }: Of<'drain'
     step.reply(token, { kind: 'tooManyDrains', limit: MAX_DRAINS });
     return;
   }
-  for (const pattern of fresh) {
-    state.drains.set(pattern, heldDrain(pattern, now.wallMs));
-    step.writeDrain(pattern, now.wallMs);
+  const drains = new Map(fresh.map((pattern) => [pattern, heldDrain(pattern, now.wallMs)]));
+  for (const [pattern, drain] of drains) {
+    state.drains.set(pattern, drain);
+    step.writeDrain(pattern, drain.createWallMs);
   }
-  // Whom an older drain keeps from work, it keeps.
-  const added = fresh.map((pattern) => [pattern, compilePattern(pattern)] as const);
   for (const worker of state.incarnations.values()) {
-    if (worker.drainedBy !== null) continue;
-    const [pattern = null] = added.find(([, test]) => test(worker.workerId)) ?? [];
-    setDrainedBy(step, worker, pattern);
+    // Whom an older drain keeps from work, it keeps.
+    if (worker.drainedBy === null) setDrainedBy(step, worker, drainFor({ drains }, worker.workerId));
   }
   if (whenIdle && state.drainWaits.length < MAX_DRAIN_WAITS) {
     state.drainWaits.push({ token, patterns });

@@ -17,7 +17,7 @@ import {
 import type { DrainView } from '../core/outputs.js';
 import type { Engine, EngineReply } from '../engine.js';
 import type { Runtime } from '../runtime.js';
-import { INPUT_BYTES, askOnce, requireOpenDoor, stoppedFirst, unexpectedReply, type AskedEngine } from './asking.js';
+import { askOnce, INPUT_BYTES, requireOpenDoor, stoppedFirst, unexpectedReply, type AskedEngine } from './asking.js';
 
 export type DrainingEngine = AskedEngine & Pick<Engine, 'append' | 'subscribe'>;
 

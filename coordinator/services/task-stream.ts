@@ -326,13 +326,15 @@ export class TaskStream {
 }
 
 function checkFrame(frame: OpenTaskStreamRequest | undefined): asserts frame is OpenTaskStreamRequest {
-  if (frame === undefined) throw invalidFrame('frame', 'is no remuda.v1.OpenTaskStreamRequest');
+  if (frame === undefined)
+    throw invalidFrame('frame', 'is no remuda.v1.OpenTaskStreamRequest; write the bytes as protobuf says');
   const lists = { awaits: frame.awaits, detaches: frame.detaches, result_acks: frame.resultAcks };
   let elements = frame.submits.length;
   for (const [field, taskIds] of Object.entries(lists)) {
     elements += taskIds.length;
     const wrong = taskIds.find((taskId) => !UUID_PATTERN.test(taskId));
-    if (wrong !== undefined) throw invalidFrame(field, `has ${quoted(wrong)}, which is no UUID`);
+    if (wrong !== undefined)
+      throw invalidFrame(field, `has ${quoted(wrong)}, which is no UUID; name tasks as they were submitted`);
   }
   if (elements <= FRAME_ELEMENTS_MAX) return;
   throw invalidFrame('frame', `has ${elements} elements; send at most ${FRAME_ELEMENTS_MAX} in one frame`);
