@@ -6,6 +6,8 @@
 /** The files that may read the clocks and roll dice; everything else gets them as arguments. */
 export const CLOCK_FILES = [
   'coordinator/runtime.ts',
+  // One clock for the two threads of a pool.
+  'coordinator/pool/process-clock.ts',
   // The start of the process, for people who read the lock file.
   'coordinator/store/sqlite/owner-lock.ts',
   'worker/fleet-worker.ts',

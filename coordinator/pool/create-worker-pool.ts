@@ -1,0 +1,58 @@
+import { shareFigures } from './pool-figures.js';
+import { PoolHost } from './pool-host.js';
+import { compilePoolOptions, type WorkerPoolOptions } from './pool-options.js';
+import { openPrivateDirectory } from './private-directory.js';
+import { processClockMs } from './process-clock.js';
+import type { WorkerPool } from './worker-pool.js';
+
+/** Numbers of the pools that this process has open: their workers are told apart by them. */
+const open = new Set<number>();
+
+/**
+ * Starts a pool of warm worker processes: a coordinator in a thread of this process, the workers, and a client. Resolves when
+ * `poolSize` workers take tasks.
+ *
+ * ```js
+ * const { createWorkerPool } = require('remuda/pool'); // and import
+ *
+ * const pool = await createWorkerPool({ handlers: './task-handlers.mjs', poolSize: 20 });
+ * const result = await pool.submitTask({ type: 'analysis', payload: { path: 'src' } });
+ * await pool.shutdown(true);
+ * ```
+ *
+ * @throws FleetError INVALID_ARGUMENT / INVALID_OPTIONS with every fault in one message; FAILED_PRECONDITION /
+ *   WORKER_START_FAILED with the error of the worker that could not start, WORKER_START_TIMEOUT, COORDINATOR_START_FAILED (the
+ *   store or the port cannot be used). Nothing of the pool is left then
+ */
+export async function createWorkerPool(options: WorkerPoolOptions = {}): Promise<WorkerPool> {
+  const compiled = compilePoolOptions(options, { cwd: process.cwd(), execArgv: process.execArgv });
+  const directory = openPrivateDirectory();
+  const removeDirectory = (): void => directory.remove();
+  // Also when the program ends without shutdown(): the workers notice by themselves.
+  process.once('exit', removeDirectory);
+  const number = firstFree(open);
+  open.add(number);
+  const host = new PoolHost({
+    setup: {
+      options: compiled,
+      prefix: number === 1 ? 'pool' : `pool-${number}`,
+      socketPath: directory.socketPath,
+      env: { ...process.env },
+      figures: shareFigures(compiled.maxWorkers),
+    },
+    directory,
+    nowMs: processClockMs,
+    warn: (message) => process.emitWarning(message, 'RemudaPoolWarning'),
+    onOver: () => {
+      open.delete(number);
+      process.removeListener('exit', removeDirectory);
+    },
+  });
+  return host.start();
+}
+
+function firstFree(numbers: ReadonlySet<number>): number {
+  let number = 1;
+  while (numbers.has(number)) number += 1;
+  return number;
+}

@@ -1,0 +1,470 @@
+import type { Logger } from 'pino';
+import { logLineText, parseLogLine } from '../../client/cli/log-line.js';
+import { DAY_MS } from '../../proto/bounds.js';
+import { Deferred } from '../../proto/deferred.js';
+import type { ChildCommand, ChildEnd, ChildOutput } from '../../worker/supervised-child.js';
+import { Supervisor, type SupervisorEvent } from '../../worker/supervisor.js';
+import type { CoreEvent } from '../core/outputs.js';
+import type { CoordinatorObserver, FleetGlance, WorkerGlance } from '../observer.js';
+import type { EventPost } from './event-post.js';
+import { plainError } from './host-events.js';
+import { poolStartFailed } from './pool-errors.js';
+import type { FiguresWriter, PlaceFigures, PlaceState } from './pool-figures.js';
+import type { PoolHealth } from './pool-metrics.js';
+import type { CompiledPoolOptions } from './pool-options.js';
+import { poolHealth } from './pool-view.js';
+import { Scaling } from './scaling.js';
+import { TaskEvents } from './task-events.js';
+import type { ScaleResult } from './worker-pool.js';
+
+/** What the fleet has of its coordinator, which lives on the same thread. */
+export interface FleetSource {
+  glance(): FleetGlance;
+  processEnded(incarnation: string, how: 'died' | 'killed'): void;
+}
+
+export interface PoolFleetOptions {
+  readonly options: CompiledPoolOptions;
+  /** The part of worker_ids before the slash. */
+  readonly prefix: string;
+  readonly command: (workerId: string) => ChildCommand;
+  readonly output: (workerId: string) => ChildOutput;
+  readonly source: FleetSource;
+  readonly figures: FiguresWriter;
+  readonly events: EventPost;
+  readonly log: Logger;
+  /** All types that any worker has offered; told whenever there is a new one. */
+  readonly onTypes: (types: readonly string[]) => void;
+  /** Monotonic milliseconds, on the clock that the host has too. */
+  readonly nowMs: () => number;
+}
+
+/** How long a zombie counts against the pool's health. */
+const ZOMBIE_RECENT_MS = 60_000;
+/** Within this time `maxRestartAttempts` counts. */
+const RESTART_WINDOW_MS = 60_000;
+/** What runs when a worker is to leave has its own time-out: it is never cut short. */
+const NO_DEADLINE_MS = DAY_MS;
+/** Types that are remembered, of all workers; each has a bound of its own. */
+const TYPES_MAX = 4_096;
+
+type ChildEnded = Extract<SupervisorEvent, { name: 'child-ended' }>;
+
+/** A worker of the pool, with or without a process. */
+interface Place {
+  readonly figures: { -readonly [K in keyof PlaceFigures]: PlaceFigures[K] };
+  /** Empty: there is no process. */
+  incarnation: string;
+  zombie: boolean;
+  /** It has been asked to leave, for good or to be replaced. */
+  leaving: boolean;
+  /** Over the memory limit, and asked to leave for it. */
+  overLimit: boolean;
+  /** Attempts that its earlier processes ended, and those of this one. */
+  doneBefore: number;
+  done: number;
+}
+
+/**
+ * The workers of a pool: keeps their number, kills zombies, replaces what has grown too large, and says in figures and events how
+ * they are. What the coordinator knows of them it is told as an observer, before anybody else is.
+ */
+export class PoolFleet implements CoordinatorObserver {
+  readonly #options: PoolFleetOptions;
+  readonly #supervisor: Supervisor;
+  readonly #places = new Map<number, Place>();
+  readonly #byIncarnation = new Map<string, Place>();
+  readonly #tasks: TaskEvents;
+  readonly #scaling: Scaling;
+  readonly #types = new Set<string>();
+  readonly #firstReady = new Deferred<void>();
+  /** Workers of the start that have not been welcomed; undefined: the start is over. */
+  #starting: Set<number> | undefined;
+  #health: PoolHealth['status'] = 'healthy';
+  #givenUp = 0;
+  #zombieTimer: NodeJS.Timeout | undefined;
+  #storeRefusing = false;
+  #stopping: 'no' | 'draining' | 'killing' = 'no';
+
+  constructor(options: PoolFleetOptions) {
+    const { options: pool, figures, events, nowMs } = options;
+    this.#options = options;
+    this.#tasks = new TaskEvents(figures, events, nowMs);
+    this.#scaling = new Scaling(0, pool);
+    this.#supervisor = new Supervisor({
+      processes: 0,
+      command: (index) => options.command(this.#idOf(index)),
+      output: (index) => options.output(this.#idOf(index)),
+      onEvent: (event) => this.#onSupervisor(event),
+      ownGroup: true,
+      autoRestart: pool.autoRestart,
+      restartLimit: { attempts: pool.maxRestartAttempts, windowMs: RESTART_WINDOW_MS },
+    });
+  }
+
+  /**
+   * Starts the first workers. Fulfilled when all have been welcomed.
+   *
+   * @throws FleetError FAILED_PRECONDITION / WORKER_START_FAILED at the first that ends before; WORKER_START_TIMEOUT
+   */
+  async start(): Promise<void> {
+    const { poolSize, startTimeout } = this.#options.options;
+    this.#starting = new Set();
+    const timer = setTimeout(() => this.#failStart(startTimeout), startTimeout);
+    try {
+      const indexes = this.#addPlaces(poolSize);
+      this.#scaling.begin('up', indexes, () => undefined);
+      this.#refresh();
+      await this.#firstReady.promise;
+    } finally {
+      clearTimeout(timer);
+      this.#starting = undefined;
+    }
+  }
+
+  /** Changes the number of workers by so many, within the bounds. Fulfilled when it has come about. */
+  scale(by: number): Promise<ScaleResult> {
+    return new Promise((resolve) => {
+      if (by > 0) this.#scaleUp(by, resolve);
+      else this.#scaleDown(-by, resolve);
+      this.#refresh();
+    });
+  }
+
+  /** Takes everything out of work: what runs may take so long. A repeat may bring the end forward. */
+  drain(timeoutMs: number): void {
+    if (this.#stopping === 'no') this.#stopping = 'draining';
+    this.#scaling.stop();
+    for (const place of this.#places.values()) place.leaving = true;
+    this.#supervisor.drain(timeoutMs);
+    this.#refresh();
+  }
+
+  /** Ends every process now. What it ran goes back to the queue, free of charge. */
+  kill(): void {
+    this.#stopping = 'killing';
+    this.#supervisor.kill();
+  }
+
+  /** Fulfilled when every process has ended, after drain() or kill(). */
+  async ended(): Promise<void> {
+    await this.#supervisor.done;
+    clearTimeout(this.#zombieTimer);
+  }
+
+  onEvent(event: CoreEvent): void {
+    this.#tasks.on(event);
+    if (event.name === 'worker-lost') this.#onLost(event.incarnation);
+    if (event.name === 'worker-joined') this.#onJoined();
+  }
+
+  onSettled(): void {
+    this.#tasks.settled();
+    this.#refresh();
+  }
+
+  onStoreTrouble(message: string | null): void {
+    this.#storeRefusing = message !== null;
+    this.#refresh();
+  }
+
+  #idOf(index: number): string {
+    return `${this.#options.prefix}/${index}`;
+  }
+
+  #scaleUp(asked: number, resolve: (result: ScaleResult) => void): void {
+    const room = this.#stopping === 'no' ? this.#scaling.roomAbove(asked, this.#places.size) : 0;
+    this.#warnClamped('scaleUp', asked, room, 'maxWorkers');
+    this.#scaling.begin('up', this.#addPlaces(room), (count) => {
+      // What was given up before has its successor.
+      this.#givenUp = Math.max(0, this.#givenUp - count);
+      this.#scaled('pool-scaled-up', count, resolve);
+    });
+  }
+
+  #scaleDown(asked: number, resolve: (result: ScaleResult) => void): void {
+    const room = this.#stopping === 'no' ? this.#scaling.roomBelow(asked) : 0;
+    this.#warnClamped('scaleDown', asked, room, 'minWorkers');
+    const leaving = this.#leastUseful(room);
+    this.#scaling.begin(
+      'down',
+      leaving.map(({ figures }) => figures.index),
+      (count) => this.#scaled('pool-scaled-down', count, resolve),
+    );
+    for (const place of leaving) {
+      place.leaving = true;
+      this.#supervisor.retire(place.figures.index, NO_DEADLINE_MS);
+    }
+  }
+
+  /** Those that do nothing first; among equals the newest. */
+  #leastUseful(count: number): Place[] {
+    const rank = (state: PlaceState): number => (state === 'starting' ? 0 : state === 'ready' ? 1 : 2);
+    return [...this.#places.values()]
+      .filter(({ leaving, overLimit }) => !leaving || overLimit)
+      .sort((a, b) => rank(a.figures.state) - rank(b.figures.state) || b.figures.index - a.figures.index)
+      .slice(0, count);
+  }
+
+  #warnClamped(method: string, asked: number, done: number, bound: 'minWorkers' | 'maxWorkers'): void {
+    if (done === asked) return;
+    const { log, options } = this.#options;
+    const limit = { [bound]: options[bound], size: this.#scaling.target, processes: this.#places.size };
+    log.warn(
+      { asked, count: done, ...limit },
+      `${method}(${asked}) changes the pool by ${done} only: ${bound} is reached`,
+    );
+  }
+
+  #scaled(name: 'pool-scaled-up' | 'pool-scaled-down', count: number, resolve: (result: ScaleResult) => void): void {
+    const result = { count, newSize: this.#scaling.target };
+    if (count > 0) {
+      this.#options.log.info(result, name);
+      this.#options.events.add(name, result);
+    }
+    // The figures and the event go first.
+    this.#refresh();
+    resolve(result);
+  }
+
+  #addPlaces(count: number): number[] {
+    return Array.from({ length: count }, () => this.#supervisor.add());
+  }
+
+  #placeOf(index: number): Place {
+    const known = this.#places.get(index);
+    if (known !== undefined) return known;
+    const figures = {
+      index,
+      state: 'starting' as PlaceState,
+      pid: undefined,
+      tasksDone: 0,
+      restarts: 0,
+      rss: undefined,
+      startMs: 0,
+      lastFrameWallMs: undefined,
+      taskIds: [],
+    };
+    const place: Place = {
+      figures,
+      incarnation: '',
+      zombie: false,
+      leaving: false,
+      overLimit: false,
+      doneBefore: 0,
+      done: 0,
+    };
+    this.#places.set(index, place);
+    this.#starting?.add(index);
+    return place;
+  }
+
+  #onSupervisor(event: SupervisorEvent): void {
+    const place = this.#placeOf(event.index);
+    switch (event.name) {
+      case 'child-started':
+        this.#byIncarnation.set(event.incarnation, place);
+        Object.assign(place, { incarnation: event.incarnation, zombie: false, leaving: false, overLimit: false });
+        Object.assign(place.figures, { pid: event.pid, restarts: event.restarts, startMs: this.#options.nowMs() });
+        break;
+      case 'child-ready':
+        this.#onReady(place);
+        break;
+      case 'child-ended':
+        this.#onEnded(place, event);
+    }
+    this.#refresh();
+  }
+
+  #onReady({ figures }: Place): void {
+    const { index, pid, restarts } = figures;
+    const { events, log } = this.#options;
+    const workerId = this.#idOf(index);
+    log.info({ worker_id: workerId, child_pid: pid, restarts }, 'worker-ready');
+    events.add('worker-ready', { workerId, pid });
+    if (restarts > 0) events.add('worker-restarted', { workerId, pid, restarts });
+    this.#scaling.came(index);
+    this.#starting?.delete(index);
+    if (this.#starting?.size === 0) this.#firstReady.resolve();
+  }
+
+  #onEnded(place: Place, event: ChildEnded): void {
+    const { end, kind, restartInMs } = event;
+    const { index } = place.figures;
+    const failed = kind === 'failed' || kind === 'final' || kind === 'given-up' || kind === 'recycled';
+    if (place.incarnation !== '') {
+      // What it ran goes elsewhere now, not when its lease is over.
+      const onPurpose = this.#stopping === 'killing' || (event.killed && !failed);
+      this.#options.source.processEnded(place.incarnation, onPurpose ? 'killed' : 'died');
+      this.#byIncarnation.delete(place.incarnation);
+    }
+    this.#tellEnd(place, event, failed);
+    const isOver = restartInMs === undefined;
+    place.doneBefore += place.done;
+    Object.assign(place, { incarnation: '', zombie: false, done: 0 });
+    Object.assign(place.figures, { pid: undefined, rss: undefined, lastFrameWallMs: undefined, taskIds: [] });
+    if (this.#starting?.has(index) === true) this.#firstReady.reject(startError(this.#idOf(index), end));
+    if (!isOver) return;
+    this.#places.delete(index);
+    this.#options.figures.noPlace(index);
+    if (failed) this.#giveUp(place, end);
+    else this.#scaling.went(index);
+  }
+
+  #tellEnd({ figures, zombie }: Place, { end, kind, killed }: ChildEnded, failed: boolean): void {
+    const { events, log } = this.#options;
+    const workerId = this.#idOf(figures.index);
+    const { pid, code, signal } = end;
+    const reason = zombie ? 'it was a zombie and was killed' : endText(end, kind);
+    const fields = { worker_id: workerId, child_pid: pid, exit_code: code, signal, kind, killed, detail: reason };
+    if (failed) log.warn(fields, 'worker-exit');
+    else log.info(fields, 'worker-exit');
+    events.add('worker-exit', { workerId, pid, code, signal, expected: !failed, reason });
+    if (failed)
+      events.add('worker-error', { workerId, error: plainError('WORKER_FAILED', reason, { worker_id: workerId }) });
+  }
+
+  #giveUp({ figures }: Place, end: ChildEnd): void {
+    const { events, log, options } = this.#options;
+    const workerId = this.#idOf(figures.index);
+    const { restarts } = figures;
+    this.#givenUp += 1;
+    const why = options.autoRestart
+      ? `after ${restarts} restarts (maxRestartAttempts is ${options.maxRestartAttempts} within 60 s)`
+      : 'because autoRestart is false';
+    const message = `worker ${workerId} is not started again, ${why}: ${endText(end, 'given-up')}`;
+    log.error({ worker_id: workerId, restarts, detail: message }, 'worker-given-up');
+    const error = plainError('WORKER_GIVEN_UP', message, { worker_id: workerId });
+    events.add('worker-given-up', { workerId, restarts, error });
+    this.#scaling.gaveUp(figures.index);
+  }
+
+  /** Its lease is over. If its process still lives, that is a zombie: it is killed, and a fresh one takes its place. */
+  #onLost(incarnation: string): void {
+    const place = this.#byIncarnation.get(incarnation);
+    if (place === undefined || place.zombie) return;
+    const { index, pid } = place.figures;
+    place.zombie = true;
+    clearTimeout(this.#zombieTimer);
+    this.#zombieTimer = setTimeout(() => {
+      this.#zombieTimer = undefined;
+      this.#refresh();
+    }, ZOMBIE_RECENT_MS);
+    this.#options.log.warn({ worker_id: this.#idOf(index), child_pid: pid }, 'zombie-detected');
+    this.#options.events.add('zombie-detected', { workerId: this.#idOf(index), pid });
+    this.#supervisor.kill(index);
+  }
+
+  #onJoined(): void {
+    const before = this.#types.size;
+    this.#options.source.glance().forEachWorker(({ taskTypes }) => {
+      for (const type of taskTypes.keys()) if (this.#types.size < TYPES_MAX) this.#types.add(type);
+    });
+    if (this.#types.size > before) this.#options.onTypes([...this.#types]);
+  }
+
+  #failStart(startTimeout: number): void {
+    const { poolSize } = this.#options.options;
+    const waiting = [...(this.#starting ?? [])];
+    const message = `${poolSize - waiting.length} of ${poolSize} workers were ready within ${startTimeout} ms (startTimeout), and ${waiting.map((index) => this.#idOf(index)).join(', ')} not. A script must call start() of its WorkerProcess; one that loads for long needs a longer startTimeout`;
+    this.#firstReady.reject(poolStartFailed('WORKER_START_TIMEOUT', message));
+  }
+
+  /** Writes the figures, then hands over the events that are in them. */
+  #refresh(): void {
+    const { figures, events, options, source } = this.#options;
+    const glance = source.glance();
+    for (const place of this.#places.values()) place.figures.state = place.zombie ? 'zombie' : 'starting';
+    const tooLarge: Place[] = [];
+    glance.forEachWorker((worker) => {
+      const place = this.#byIncarnation.get(worker.incarnation);
+      if (place === undefined) return;
+      look(place, worker);
+      const limit = options.workerMemoryLimitBytes ?? Infinity;
+      if ((place.figures.rss ?? 0) > limit && !place.leaving && !place.zombie) tooLarge.push(place);
+    });
+    for (const place of this.#places.values()) figures.place(place.figures);
+    const { counts, totals } = glance;
+    figures.scalars({
+      size: this.#scaling.target,
+      queued: counts.scheduled + counts.queued,
+      running: counts.running,
+      completed: totals.succeeded,
+      failed: this.#tasks.failed,
+      retried: totals.attemptsRetried,
+      deadLettered: totals.deadLettered,
+      attemptsStarted: totals.attemptsStarted,
+      attemptsReused: totals.attemptsReused,
+      ...this.#healthFigures(),
+    });
+    figures.publish();
+    this.#judgeHealth();
+    events.flush();
+    for (const place of tooLarge) this.#replace(place);
+  }
+
+  #healthFigures(): Parameters<typeof poolHealth>[0] {
+    return {
+      places: [...this.#places.values()].map((place) => place.figures),
+      minWorkers: this.#options.options.minWorkers,
+      givenUp: this.#givenUp,
+      zombieRecent: this.#zombieTimer === undefined ? 0 : 1,
+      storeRefusing: this.#storeRefusing ? 1 : 0,
+    };
+  }
+
+  #judgeHealth(): void {
+    if (this.#starting !== undefined || this.#stopping !== 'no') return;
+    const { status, reasons } = poolHealth(this.#healthFigures());
+    if (status === this.#health) return;
+    const previous = this.#health;
+    this.#health = status;
+    this.#options.log.warn({ status, previous, detail: reasons.join('; ') }, 'health-changed');
+    this.#options.events.add('health-changed', { status, reasons, previous });
+  }
+
+  #replace(place: Place): void {
+    const { index, rss = 0, pid } = place.figures;
+    const { log, options } = this.#options;
+    place.leaving = true;
+    place.overLimit = true;
+    const detail = `it has ${Math.ceil(rss / 1_048_576)} MiB resident, above workerMemoryLimitMB, ${(options.workerMemoryLimitBytes ?? 0) / 1_048_576}: it is replaced once it has finished what it runs`;
+    log.warn({ worker_id: this.#idOf(index), child_pid: pid, rss_bytes: rss, detail }, 'worker-over-memory-limit');
+    this.#supervisor.replace(index, NO_DEADLINE_MS);
+  }
+}
+
+/** What the coordinator knows of a worker's process. */
+function look(place: Place, worker: WorkerGlance): void {
+  const { figures } = place;
+  const taskIds = worker.holdCount === 0 ? NO_TASKS : [...worker.taskIds()];
+  place.done = worker.attemptsDone;
+  figures.tasksDone = place.doneBefore + worker.attemptsDone;
+  figures.rss = worker.rssBytes ?? figures.rss;
+  figures.lastFrameWallMs = worker.lastFrameWallMs === 0 ? undefined : worker.lastFrameWallMs;
+  figures.taskIds = taskIds;
+  if (place.zombie) return;
+  if (place.leaving || worker.state === 'DRAINING') figures.state = 'draining';
+  else if (taskIds.length > 0) figures.state = 'busy';
+  else if (worker.state === 'READY') figures.state = 'ready';
+}
+
+const NO_TASKS: readonly string[] = [];
+
+/** The child's own error, for whoever waits for the pool. */
+function startError(workerId: string, end: ChildEnd): Error {
+  const message = `worker ${workerId} could not start: ${endText(end, 'failed')}`;
+  return poolStartFailed('WORKER_START_FAILED', message);
+}
+
+/** How a process ended, with its own words where it has any. */
+function endText(end: ChildEnd, kind: ChildEnded['kind']): string {
+  const { code, signal, said, error, lastLines } = end;
+  if (error !== undefined) return `its process could not be started: ${error.message}`;
+  if (kind === 'drained' || kind === 'retired' || kind === 'replaced') return said?.message ?? 'it was asked to leave';
+  const status = signal === null ? `exit status ${code ?? 'unknown'}` : `signal ${signal}`;
+  if (said !== undefined) return `${said.message} (${status})`;
+  const quiet = code === 0 ? 'it ended without having called start(), or called process.exit()' : 'it said nothing';
+  const lines = lastLines.map((line) => logLineText(parseLogLine(line)));
+  return lines.length === 0 ? `${status}; ${quiet}` : `${status}; its last lines:\n${lines.join('\n')}`;
+}
