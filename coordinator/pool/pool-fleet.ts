@@ -56,13 +56,13 @@ interface Place {
   /** Empty: there is no process. */
   incarnation: string;
   zombie: boolean;
-  /** It has been asked to leave, for good or to be replaced. */
-  leaving: boolean;
-  /** Over the memory limit, and asked to leave for it. */
-  overLimit: boolean;
+  /** It has been asked to leave: for good, or to be replaced. */
+  leaving: 'no' | 'retire' | 'replace';
   /** Attempts that its earlier processes ended, and those of this one. */
   doneBefore: number;
   done: number;
+  /** How its newest process failed; undefined: it has not. */
+  failedWith: ChildEnd | undefined;
 }
 
 /**
@@ -135,7 +135,7 @@ export class PoolFleet implements CoordinatorObserver {
   drain(timeoutMs: number): void {
     if (this.#stopping === 'no') this.#stopping = 'draining';
     this.#scaling.stop();
-    for (const place of this.#places.values()) place.leaving = true;
+    for (const place of this.#places.values()) place.leaving = 'retire';
     this.#supervisor.drain(timeoutMs);
     this.#refresh();
   }
@@ -143,7 +143,7 @@ export class PoolFleet implements CoordinatorObserver {
   /** Ends every process now. What it ran goes back to the queue, free of charge. */
   kill(): void {
     this.#stopping = 'killing';
-    this.#supervisor.kill();
+    this.#supervisor.killAll();
   }
 
   /** Fulfilled when every process has ended, after drain() or kill(). */
@@ -192,7 +192,7 @@ export class PoolFleet implements CoordinatorObserver {
       (count) => this.#scaled('pool-scaled-down', count, resolve),
     );
     for (const place of leaving) {
-      place.leaving = true;
+      place.leaving = 'retire';
       this.#supervisor.retire(place.figures.index, NO_DEADLINE_MS);
     }
   }
@@ -201,7 +201,7 @@ export class PoolFleet implements CoordinatorObserver {
   #leastUseful(count: number): Place[] {
     const rank = (state: PlaceState): number => (state === 'starting' ? 0 : state === 'ready' ? 1 : 2);
     return [...this.#places.values()]
-      .filter(({ leaving, overLimit }) => !leaving || overLimit)
+      .filter(({ leaving }) => leaving !== 'retire')
       .sort((a, b) => rank(a.figures.state) - rank(b.figures.state) || b.figures.index - a.figures.index)
       .slice(0, count);
   }
@@ -249,10 +249,10 @@ export class PoolFleet implements CoordinatorObserver {
       figures,
       incarnation: '',
       zombie: false,
-      leaving: false,
-      overLimit: false,
+      leaving: 'no',
       doneBefore: 0,
       done: 0,
+      failedWith: undefined,
     };
     this.#places.set(index, place);
     this.#starting?.add(index);
@@ -264,7 +264,7 @@ export class PoolFleet implements CoordinatorObserver {
     switch (event.name) {
       case 'child-started':
         this.#byIncarnation.set(event.incarnation, place);
-        Object.assign(place, { incarnation: event.incarnation, zombie: false, leaving: false, overLimit: false });
+        Object.assign(place, { incarnation: event.incarnation, zombie: false, leaving: 'no' });
         Object.assign(place.figures, { pid: event.pid, restarts: event.restarts, startMs: this.#options.nowMs() });
         break;
       case 'child-ready':
@@ -272,6 +272,9 @@ export class PoolFleet implements CoordinatorObserver {
         break;
       case 'child-ended':
         this.#onEnded(place, event);
+        break;
+      case 'place-freed':
+        this.#onFreed(place);
     }
     this.#refresh();
   }
@@ -289,7 +292,7 @@ export class PoolFleet implements CoordinatorObserver {
   }
 
   #onEnded(place: Place, event: ChildEnded): void {
-    const { end, kind, restartInMs } = event;
+    const { end, kind } = event;
     const { index } = place.figures;
     const failed = kind === 'failed' || kind === 'final' || kind === 'given-up' || kind === 'recycled';
     if (place.incarnation !== '') {
@@ -299,16 +302,19 @@ export class PoolFleet implements CoordinatorObserver {
       this.#byIncarnation.delete(place.incarnation);
     }
     this.#tellEnd(place, event, failed);
-    const isOver = restartInMs === undefined;
     place.doneBefore += place.done;
-    Object.assign(place, { incarnation: '', zombie: false, done: 0 });
+    Object.assign(place, { incarnation: '', zombie: false, done: 0, failedWith: failed ? end : undefined });
     Object.assign(place.figures, { pid: undefined, rss: undefined, lastFrameWallMs: undefined, taskIds: [] });
     if (this.#starting?.has(index) === true) this.#firstReady.reject(startError(this.#idOf(index), end));
-    if (!isOver) return;
+  }
+
+  /** It is not started again: because it was not to be, or because it has failed for good. */
+  #onFreed({ figures, failedWith, leaving }: Place): void {
+    const { index } = figures;
     this.#places.delete(index);
     this.#options.figures.noPlace(index);
-    if (failed) this.#giveUp(place, end);
-    else this.#scaling.went(index);
+    if (failedWith === undefined || leaving === 'retire') this.#scaling.went(index);
+    else this.#giveUp(index, figures.restarts, failedWith);
   }
 
   #tellEnd({ figures, zombie }: Place, { end, kind, killed }: ChildEnded, failed: boolean): void {
@@ -324,10 +330,9 @@ export class PoolFleet implements CoordinatorObserver {
       events.add('worker-error', { workerId, error: plainError('WORKER_FAILED', reason, { worker_id: workerId }) });
   }
 
-  #giveUp({ figures }: Place, end: ChildEnd): void {
+  #giveUp(index: number, restarts: number, end: ChildEnd): void {
     const { events, log, options } = this.#options;
-    const workerId = this.#idOf(figures.index);
-    const { restarts } = figures;
+    const workerId = this.#idOf(index);
     this.#givenUp += 1;
     const why = options.autoRestart
       ? `after ${restarts} restarts (maxRestartAttempts is ${options.maxRestartAttempts} within 60 s)`
@@ -336,7 +341,7 @@ export class PoolFleet implements CoordinatorObserver {
     log.error({ worker_id: workerId, restarts, detail: message }, 'worker-given-up');
     const error = plainError('WORKER_GIVEN_UP', message, { worker_id: workerId });
     events.add('worker-given-up', { workerId, restarts, error });
-    this.#scaling.gaveUp(figures.index);
+    this.#scaling.gaveUp(index);
   }
 
   /** Its lease is over. If its process still lives, that is a zombie: it is killed, and a fresh one takes its place. */
@@ -381,7 +386,7 @@ export class PoolFleet implements CoordinatorObserver {
       if (place === undefined) return;
       look(place, worker);
       const limit = options.workerMemoryLimitBytes ?? Infinity;
-      if ((place.figures.rss ?? 0) > limit && !place.leaving && !place.zombie) tooLarge.push(place);
+      if ((place.figures.rss ?? 0) > limit && place.leaving === 'no' && !place.zombie) tooLarge.push(place);
     });
     for (const place of this.#places.values()) figures.place(place.figures);
     const { counts, totals } = glance;
@@ -426,8 +431,7 @@ export class PoolFleet implements CoordinatorObserver {
   #replace(place: Place): void {
     const { index, rss = 0, pid } = place.figures;
     const { log, options } = this.#options;
-    place.leaving = true;
-    place.overLimit = true;
+    place.leaving = 'replace';
     const detail = `it has ${Math.ceil(rss / 1_048_576)} MiB resident, above workerMemoryLimitMB, ${(options.workerMemoryLimitBytes ?? 0) / 1_048_576}: it is replaced once it has finished what it runs`;
     log.warn({ worker_id: this.#idOf(index), child_pid: pid, rss_bytes: rss, detail }, 'worker-over-memory-limit');
     this.#supervisor.replace(index, NO_DEADLINE_MS);
@@ -444,7 +448,7 @@ function look(place: Place, worker: WorkerGlance): void {
   figures.lastFrameWallMs = worker.lastFrameWallMs === 0 ? undefined : worker.lastFrameWallMs;
   figures.taskIds = taskIds;
   if (place.zombie) return;
-  if (place.leaving || worker.state === 'DRAINING') figures.state = 'draining';
+  if (place.leaving !== 'no' || worker.state === 'DRAINING') figures.state = 'draining';
   else if (taskIds.length > 0) figures.state = 'busy';
   else if (worker.state === 'READY') figures.state = 'ready';
 }
