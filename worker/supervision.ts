@@ -12,6 +12,11 @@ export const SUPERVISION_ENV = {
   replaces: 'REMUDA_REPLACES',
   /** The descriptor of the socket. */
   supervisorFd: 'REMUDA_SUPERVISOR_FD',
+  /**
+   * `1`: the child leads a process group of its own, and supervisor and coordinator are one process. The group ends with it, and
+   * without its supervisor there is nobody to report to.
+   */
+  ownGroup: 'REMUDA_OWN_GROUP',
 } as const;
 
 /** What the supervisor says. */

@@ -1,21 +1,32 @@
 import { randomBytes } from 'node:crypto';
-import { Backoff } from '../client/backoff.js';
 import { MAX_REPLACES } from '../proto/bounds.js';
+import { RestartPolicy, type RestartLimit } from './restart-policy.js';
 import { EXIT_RECYCLE, EXIT_REFUSED, EXIT_SUPERSEDED } from './session-effects.js';
-import { CHILD_FD, SupervisedChild, type ChildCommand, type ChildEnd, type ChildOutput } from './supervised-child.js';
-import { SUPERVISION_ENV } from './supervision.js';
+import { endStatus, SupervisedChild, type ChildCommand, type ChildEnd, type ChildOutput } from './supervised-child.js';
 
 /** What a supervisor needs. */
 export interface SupervisorOptions {
-  /** How many worker processes to keep alive, 1 to 1,000. */
+  /** How many worker processes {@link Supervisor.start} starts, 0 to 1,000. */
   readonly processes: number;
-  /** What to start as the process of this worker_id. Called for each start. */
+  /** What to start as the process of this place. Called for each start. */
   readonly command: (index: number) => ChildCommand;
-  readonly output: ChildOutput;
-  /** Told of everything that happens. */
+  /** Where the output of this place's process goes. Called for each start. */
+  readonly output: (index: number) => ChildOutput;
+  /** Told of everything that happens, also from within calls; it may call the supervisor. */
   readonly onEvent: (event: SupervisorEvent) => void;
+  /** False: no process is started again after an end that nobody asked for. Default: true. */
+  readonly autoRestart?: boolean;
+  /** A place that fails again after so many restarts is given up. Default: none is. */
+  readonly restartLimit?: RestartLimit;
+  /**
+   * True: each process leads a process group of its own, so that a terminal's Ctrl-C does not reach it, and whatever is left of
+   * the group ends with it, by SIGKILL. Default: false.
+   */
+  readonly ownGroup?: boolean;
   /** Evenly distributed in [0, 1). Default: Math.random. */
   readonly random?: () => number;
+  /** A monotonic clock, in milliseconds. Default: performance.now, which counts from the start of the thread. */
+  readonly nowMs?: () => number;
   readonly periods?: Partial<SupervisorPeriods>;
 }
 
@@ -38,167 +49,303 @@ const PERIODS: SupervisorPeriods = {
   killMarginMs: 40_000,
 };
 
+/**
+ * Why a child ended, the first that holds: `drained`: the supervisor is at its end; `retired`: its place was; `final`: starting it
+ * again would not help (status 2 or 78); `replaced`: it was asked to make room for a fresh one; `recycled`: a handler was stuck,
+ * no failure; `given-up`: it failed, and is not to be started again; `failed`: it failed, and is.
+ */
+export type ChildEndKind = 'drained' | 'retired' | 'final' | 'replaced' | 'recycled' | 'given-up' | 'failed';
+
 /** What happens to the children. `name` is stable. */
 export type SupervisorEvent =
-  | { readonly name: 'child-started'; readonly index: number; readonly pid: number; readonly incarnation: string }
-  | { readonly name: 'child-ready'; readonly index: number; readonly pid: number | undefined }
+  | {
+      readonly name: 'child-started';
+      readonly index: number;
+      readonly pid: number;
+      readonly incarnation: string;
+      /** How often this place's process has been started again. */
+      readonly restarts: number;
+    }
+  | {
+      readonly name: 'child-ready';
+      readonly index: number;
+      readonly pid: number | undefined;
+      readonly incarnation: string;
+    }
   | {
       readonly name: 'child-ended';
       readonly index: number;
+      readonly incarnation: string;
+      readonly restarts: number;
       readonly end: ChildEnd;
-      /** `recycled`: a stuck handler, no failure. `final`: it will not be started again. */
-      readonly kind: 'drained' | 'recycled' | 'final' | 'failed';
-      /** When it is started again; undefined: never. */
+      readonly kind: ChildEndKind;
+      /** When it is started again; undefined: never, and `place-freed` follows. */
       readonly restartInMs: number | undefined;
-    };
+    }
+  /** The place is no more, and its index is free for another: a child that ended for good was in it, or it waited for a restart. */
+  | { readonly name: 'place-freed'; readonly index: number };
+
+/** How a place is right now. */
+export interface PlaceStatus {
+  readonly index: number;
+  /** Undefined: it waits for its restart, or its process could not be started. */
+  readonly pid: number | undefined;
+  readonly incarnation: string | undefined;
+  /** When the process was started, by the supervisor's clock. */
+  readonly startedMs: number | undefined;
+  /** The process has been asked to leave: to retire, or to be replaced. */
+  readonly leaving: boolean;
+  /** How often this place's process has been started again, for whatever reason. */
+  readonly restarts: number;
+}
+
+interface Running {
+  readonly t: 'Running';
+  readonly child: SupervisedChild;
+  readonly incarnation: string;
+  readonly startedMs: number;
+  leaving: 'retire' | 'replace' | undefined;
+  killAtMs: number;
+  killTimer: NodeJS.Timeout | undefined;
+}
 
 interface Place {
   readonly index: number;
-  readonly backoff: Backoff;
+  readonly restartPolicy: RestartPolicy;
   /** Ended incarnations that the coordinator may not know of yet. */
   replaces: string[];
-  /** Failures in a row. */
-  failures: number;
-  state:
-    | {
-        readonly t: 'Running';
-        readonly child: SupervisedChild;
-        readonly incarnation: string;
-        readonly startedMs: number;
-      }
-    | { readonly t: 'Waiting'; readonly timer: NodeJS.Timeout | undefined }
-    | { readonly t: 'Ended'; readonly code: number };
+  restarts: number;
+  state: Running | { readonly t: 'Waiting'; readonly timer: NodeJS.Timeout | undefined };
 }
 
 /**
- * Keeps a number of worker processes alive on this machine. It makes each one's incarnation, and names the dead ones to the
- * successor, so that the coordinator moves their tasks at once instead of after a lease.
+ * Keeps worker processes alive on this machine, each in a place with an index. It makes each one's incarnation, and names the
+ * dead ones to the successor, so that the coordinator moves their tasks at once instead of after a lease.
  */
 export class Supervisor {
   private readonly periods: SupervisorPeriods;
-  private readonly places: Place[];
+  private readonly nowMs: () => number;
+  private readonly taken = new Map<number, Place>();
   private draining = false;
-  private killTimer: NodeJS.Timeout | undefined;
-  private resolveDone: (code: number) => void = () => undefined;
+  private resolveDone: () => void = () => undefined;
 
-  /**
-   * Fulfilled when every child has ended for good: with 0 after a drain, otherwise with the children's own final status (2 or
-   * 78).
-   */
-  readonly done: Promise<number>;
+  /** Fulfilled when every child has ended after {@link drain} or {@link killAll}. */
+  readonly done: Promise<void>;
 
   constructor(private readonly options: SupervisorOptions) {
     this.periods = { ...PERIODS, ...options.periods };
-    const { restartInitialMs, restartMaxMs } = this.periods;
-    const random = options.random ?? Math.random;
-    this.places = Array.from({ length: options.processes }, (_, index) => ({
-      index,
-      backoff: new Backoff({ minMs: restartInitialMs / 2, initialMs: restartInitialMs, maxMs: restartMaxMs, random }),
-      replaces: [],
-      failures: 0,
-      state: { t: 'Waiting', timer: undefined },
-    }));
+    this.nowMs = options.nowMs ?? (() => performance.now());
     this.done = new Promise((resolve) => {
       this.resolveDone = resolve;
     });
   }
 
-  /** Starts all children. Once. */
+  /** Starts the first children. Once. */
   start(): void {
-    for (const place of this.places) this.startChild(place);
+    for (let count = 0; count < this.options.processes; count += 1) this.add();
   }
 
-  /** Asks every child to leave and starts none again. A repeat does nothing. */
-  drain(drainTimeoutMs: number): void {
-    if (this.draining) return;
-    this.draining = true;
-    for (const place of this.places) {
-      if (place.state.t === 'Running') place.state.child.drain(drainTimeoutMs);
-      if (place.state.t !== 'Waiting') continue;
-      clearTimeout(place.state.timer);
-      place.state = { t: 'Ended', code: 0 };
+  /**
+   * Starts one more child, in the free place with the lowest index.
+   *
+   * @returns The index
+   * @throws Error after {@link drain} or {@link killAll}
+   */
+  add(): number {
+    if (this.draining) throw new Error('add() after drain() or killAll(): this supervisor starts nothing any more');
+    let index = 0;
+    while (this.taken.has(index)) index += 1;
+    const place: Place = {
+      index,
+      restartPolicy: this.restartPolicy(),
+      replaces: [],
+      restarts: 0,
+      state: { t: 'Waiting', timer: undefined },
+    };
+    this.taken.set(index, place);
+    this.startChild(place);
+    return index;
+  }
+
+  /**
+   * Asks a place's child to leave, and frees the place when it has ended; at once if the place waits for a restart. A repeat can
+   * only bring the deadline forward.
+   *
+   * @param drainMs How long what runs may take to finish, 0 to 86,400,000
+   * @returns False if there is no such place
+   */
+  retire(index: number, drainMs: number): boolean {
+    const place = this.taken.get(index);
+    if (place === undefined) return false;
+    const { state } = place;
+    if (state.t === 'Waiting') {
+      clearTimeout(state.timer);
+      this.free(place);
+      return true;
     }
-    this.killTimer = setTimeout(() => this.kill(), drainTimeoutMs + this.periods.killMarginMs);
+    state.leaving = 'retire';
+    this.drainChild(state, drainMs);
+    return true;
+  }
+
+  /**
+   * Asks a place's child to leave, and starts a fresh one when it has ended. That is no failure, and counts as none.
+   *
+   * @param drainMs How long what runs may take to finish, 0 to 86,400,000
+   * @returns False if the place has no process, or its process leaves already
+   */
+  replace(index: number, drainMs: number): boolean {
+    const state = this.taken.get(index)?.state;
+    if (state?.t !== 'Running' || state.leaving !== undefined || this.draining) return false;
+    state.leaving = 'replace';
+    this.drainChild(state, drainMs);
+    return true;
+  }
+
+  /**
+   * Ends a place's child now, by SIGKILL, which is a failure like any other, also while it leaves to be replaced. One that is to
+   * retire is not started again.
+   *
+   * @returns False if the place has no process
+   */
+  kill(index: number): boolean {
+    const state = this.taken.get(index)?.state;
+    if (state?.t !== 'Running') return false;
+    if (state.leaving === 'replace') state.leaving = undefined;
+    state.child.kill();
+    return true;
+  }
+
+  /**
+   * Asks every child to leave and starts none again. A repeat can only bring the deadline forward.
+   *
+   * @param drainMs How long what runs may take to finish, 0 to 86,400,000
+   */
+  drain(drainMs: number): void {
+    this.draining = true;
+    for (const { index } of [...this.taken.values()]) this.retire(index, drainMs);
     this.settle();
   }
 
   /** Ends every child now, by SIGKILL, and starts none again. */
-  kill(): void {
+  killAll(): void {
     this.drain(0);
-    for (const { state } of this.places) if (state.t === 'Running') state.child.kill();
+    for (const { state } of this.taken.values()) if (state.t === 'Running') state.child.kill();
+  }
+
+  /** All places there are, in no order. */
+  places(): PlaceStatus[] {
+    return [...this.taken.values()].map(({ index, restarts, state }) => {
+      const running = state.t === 'Running' ? state : undefined;
+      return {
+        index,
+        restarts,
+        pid: running?.child.pid,
+        incarnation: running?.incarnation,
+        startedMs: running?.startedMs,
+        leaving: running?.leaving !== undefined,
+      };
+    });
+  }
+
+  private restartPolicy(): RestartPolicy {
+    const { restartInitialMs, restartMaxMs, stableMs } = this.periods;
+    const { random = Math.random, restartLimit } = this.options;
+    return new RestartPolicy({
+      initialMs: restartInitialMs,
+      maxMs: restartMaxMs,
+      stableMs,
+      limit: restartLimit,
+      random,
+    });
   }
 
   private startChild(place: Place): void {
-    const { index } = place;
+    const { index, restarts } = place;
+    const { command, output, ownGroup = false, onEvent } = this.options;
     const incarnation = randomBytes(16).toString('hex');
-    const { command, args, env } = this.options.command(index);
-    const supervision = {
-      [SUPERVISION_ENV.incarnation]: incarnation,
-      [SUPERVISION_ENV.replaces]: place.replaces.join(','),
-      [SUPERVISION_ENV.supervisorFd]: String(CHILD_FD),
-    };
     const child: SupervisedChild = new SupervisedChild(
-      { command, args, env: { ...env, ...supervision } },
-      this.options.output,
+      command(index),
+      { incarnation, replaces: place.replaces, ownGroup, output: output(index) },
       {
         onReady: () => {
           // The coordinator has read the list.
           place.replaces = [];
-          this.options.onEvent({ name: 'child-ready', index, pid: child.pid });
+          onEvent({ name: 'child-ready', index, pid: child.pid, incarnation });
         },
         onEnd: (end) => this.onEnd(place, end),
       },
     );
-    place.state = { t: 'Running', child, incarnation, startedMs: performance.now() };
-    if (child.pid !== undefined) this.options.onEvent({ name: 'child-started', index, pid: child.pid, incarnation });
+    place.state = {
+      t: 'Running',
+      child,
+      incarnation,
+      startedMs: this.nowMs(),
+      leaving: undefined,
+      killAtMs: Infinity,
+      killTimer: undefined,
+    };
+    if (child.pid !== undefined) onEvent({ name: 'child-started', index, pid: child.pid, incarnation, restarts });
+  }
+
+  private startAgain(place: Place): void {
+    place.restarts += 1;
+    this.startChild(place);
+  }
+
+  private drainChild(running: Running, drainMs: number): void {
+    running.child.drain(drainMs);
+    const killInMs = drainMs + this.periods.killMarginMs;
+    const killAtMs = this.nowMs() + killInMs;
+    if (killAtMs >= running.killAtMs) return;
+    clearTimeout(running.killTimer);
+    running.killAtMs = killAtMs;
+    running.killTimer = setTimeout(() => running.child.kill(), killInMs);
   }
 
   private onEnd(place: Place, end: ChildEnd): void {
     if (place.state.t !== 'Running') return;
-    const { incarnation, startedMs } = place.state;
+    const { index, restarts } = place;
+    const { incarnation, startedMs, leaving, killTimer } = place.state;
+    clearTimeout(killTimer);
     if (end.pid !== undefined) place.replaces = [...place.replaces, incarnation].slice(-MAX_REPLACES);
-    const kind = this.judge(end);
-    const restartInMs = kind === 'drained' || kind === 'final' ? undefined : this.restartDelay(place, kind, startedMs);
-    this.options.onEvent({ name: 'child-ended', index: place.index, end, kind, restartInMs });
-    if (restartInMs === undefined) {
-      place.state = { t: 'Ended', code: kind === 'final' ? finalCode(end) : 0 };
-      this.settle();
-      return;
-    }
-    const timer = setTimeout(() => this.startChild(place), restartInMs);
+    const { kind, restartInMs } = this.judge(place, end, startedMs, leaving);
+    const timer = restartInMs === undefined ? undefined : setTimeout(() => this.startAgain(place), restartInMs);
     place.state = { t: 'Waiting', timer };
+    this.options.onEvent({ name: 'child-ended', index, incarnation, restarts, end, kind, restartInMs });
+    if (restartInMs === undefined) this.free(place);
   }
 
-  private judge(end: ChildEnd): 'drained' | 'recycled' | 'final' | 'failed' {
-    if (this.draining) return 'drained';
-    if (end.said?.code === EXIT_RECYCLE) return 'recycled';
-    return FINAL_CODES.has(finalCode(end)) ? 'final' : 'failed';
+  private judge(
+    place: Place,
+    end: ChildEnd,
+    startedMs: number,
+    leaving: Running['leaving'],
+  ): { readonly kind: ChildEndKind; readonly restartInMs: number | undefined } {
+    const status = endStatus(end);
+    const autoRestart = this.options.autoRestart ?? true;
+    if (this.draining) return { kind: 'drained', restartInMs: undefined };
+    if (leaving === 'retire') return { kind: 'retired', restartInMs: undefined };
+    if (FINAL_STATUSES.has(status)) return { kind: 'final', restartInMs: undefined };
+    if (leaving === 'replace') return { kind: 'replaced', restartInMs: 0 };
+    if (status === EXIT_RECYCLE) return { kind: 'recycled', restartInMs: autoRestart ? 0 : undefined };
+    const restartInMs = autoRestart ? place.restartPolicy.failed(this.nowMs(), startedMs) : undefined;
+    return { kind: restartInMs === undefined ? 'given-up' : 'failed', restartInMs };
   }
 
-  private restartDelay(place: Place, kind: 'recycled' | 'failed', startedMs: number): number {
-    if (kind === 'recycled') return 0;
-    if (performance.now() - startedMs >= this.periods.stableMs) {
-      place.failures = 0;
-      place.backoff.reset();
-    }
-    place.failures += 1;
-    return place.failures === 1 ? 0 : place.backoff.nextMs();
+  private free(place: Place): void {
+    const { index } = place;
+    // A listener of its end may have retired it.
+    if (this.taken.get(index) !== place) return;
+    this.taken.delete(index);
+    this.options.onEvent({ name: 'place-freed', index });
+    this.settle();
   }
 
   private settle(): void {
-    const codes = this.places.map(({ state }) => (state.t === 'Ended' ? state.code : undefined));
-    if (codes.includes(undefined)) return;
-    clearTimeout(this.killTimer);
-    this.resolveDone(
-      codes.includes(EXIT_REFUSED) ? EXIT_REFUSED : codes.includes(EXIT_SUPERSEDED) ? EXIT_SUPERSEDED : 0,
-    );
+    if (this.draining && this.taken.size === 0) this.resolveDone();
   }
 }
 
 /** Starting it again would not help: another process has its id, or what it was told is refused. */
-const FINAL_CODES = new Set([EXIT_REFUSED, EXIT_SUPERSEDED]);
-
-/** A child that was killed while it ended may still have said how. */
-function finalCode({ code, said }: ChildEnd): number {
-  return said?.code ?? code ?? 1;
-}
+const FINAL_STATUSES: ReadonlySet<number | null> = new Set([EXIT_REFUSED, EXIT_SUPERSEDED]);

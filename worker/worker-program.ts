@@ -6,6 +6,7 @@ import { childArguments, type MainConfig } from './main-config.js';
 import { EXIT_REFUSED, EXIT_SUPERSEDED } from './session-effects.js';
 import { programLog } from '../proto/program-log.js';
 import { onStdinEnd } from '../proto/stdin-guard.js';
+import { endStatus } from './supervised-child.js';
 import { Supervisor, type SupervisorEvent } from './supervisor.js';
 import { compileWorkerOptions } from './worker-options.js';
 
@@ -155,28 +156,41 @@ async function supervise(
   logger: Logger,
 ): Promise<number> {
   const { drainTimeoutMs } = config;
-  const supervisor = new Supervisor({
+  let exitCode = 0;
+  const supervisor: Supervisor = new Supervisor({
     processes,
     command: (index) => ({
       command: process.execPath,
       args: [...process.execArgv, script, ...childArguments(config, index)],
       env,
     }),
-    output: { stdout: process.stdout, stderr: process.stderr },
-    onEvent: (event) => logChild(logger, event),
+    output: () => ({ stdout: process.stdout, stderr: process.stderr }),
+    onEvent: (event) => {
+      logChild(logger, event);
+      // The children's own final status; of several the one that says that all of them were told something wrong.
+      if (event.name === 'child-ended' && event.kind === 'final' && exitCode !== EXIT_REFUSED) {
+        exitCode = endStatus(event.end) ?? 1;
+      }
+      // Nobody is left to supervise.
+      if (event.name === 'place-freed' && supervisor.places().length === 0) supervisor.drain(0);
+    },
   });
+  // When the reader is slow, every child's output waits for it, and perhaps what an ended one has left.
+  for (const output of [process.stdout, process.stderr]) {
+    output.setMaxListeners(output.getMaxListeners() + 2 * processes);
+  }
   drainOnSignals(
     logger,
     false,
     () => supervisor.drain(drainTimeoutMs),
-    () => supervisor.kill(),
+    () => supervisor.killAll(),
   );
   drainOnStdinEnd(logger, stdin, (drainMs) => supervisor.drain(Math.min(drainMs, drainTimeoutMs)));
   logger.info({ processes }, 'supervising');
   supervisor.start();
-  const code = await supervisor.done;
-  logger.info({ exit_code: code }, 'all processes have ended');
-  return code;
+  await supervisor.done;
+  logger.info({ exit_code: exitCode }, 'all processes have ended');
+  return exitCode;
 }
 
 function logChild(logger: Logger, event: SupervisorEvent): void {
@@ -187,6 +201,8 @@ function logChild(logger: Logger, event: SupervisorEvent): void {
       break;
     case 'child-ready':
       logger.info({ index, child_pid: event.pid }, 'child ready');
+      break;
+    case 'place-freed':
       break;
     case 'child-ended': {
       const { end, kind, restartInMs } = event;
@@ -201,7 +217,7 @@ function logChild(logger: Logger, event: SupervisorEvent): void {
         ...(restartInMs === undefined ? {} : { restart_in_ms: Math.round(restartInMs) }),
       };
       if (kind === 'failed') logger.warn(fields, 'child ended; it is started again');
-      else if (kind === 'final') logger.error(fields, finalMessage(end.said?.code ?? end.code));
+      else if (kind === 'final') logger.error(fields, finalMessage(endStatus(end)));
       else logger.info(fields, kind === 'recycled' ? 'child replaced: a handler was stuck' : 'child ended');
     }
   }
