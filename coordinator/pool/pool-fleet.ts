@@ -5,7 +5,8 @@ import { Deferred } from '../../proto/deferred.js';
 import type { ChildCommand, ChildEnd, ChildOutput } from '../../worker/supervised-child.js';
 import { Supervisor, type SupervisorEvent } from '../../worker/supervisor.js';
 import type { CoreEvent } from '../core/outputs.js';
-import type { CoordinatorObserver, FleetGlance, WorkerGlance } from '../observer.js';
+import type { CoordinatorObserver, FleetGlance } from '../coordinator.js';
+import type { WorkerGlance } from '../core/fleet-glance.js';
 import type { EventPost } from './event-post.js';
 import { plainError } from './host-events.js';
 import { poolStartFailed } from './pool-errors.js';
@@ -45,6 +46,8 @@ const ZOMBIE_RECENT_MS = 60_000;
 const RESTART_WINDOW_MS = 60_000;
 /** What runs when a worker is to leave has its own time-out: it is never cut short. */
 const NO_DEADLINE_MS = DAY_MS;
+/** How long the coordinator may take to hear that the last processes have ended. */
+const GIVE_BACK_MS = 2_000;
 /** Types that are remembered, of all workers; each has a bound of its own. */
 const TYPES_MAX = 4_096;
 
@@ -78,6 +81,7 @@ export class PoolFleet implements CoordinatorObserver {
   readonly #scaling: Scaling;
   readonly #types = new Set<string>();
   readonly #firstReady = new Deferred<void>();
+  readonly #allGivenBack = new Deferred<void>();
   /** Workers of the start that have not been welcomed; undefined: the start is over. */
   #starting: Set<number> | undefined;
   #health: PoolHealth['status'] = 'healthy';
@@ -146,10 +150,17 @@ export class PoolFleet implements CoordinatorObserver {
     this.#supervisor.killAll();
   }
 
-  /** Fulfilled when every process has ended, after drain() or kill(). */
+  /**
+   * Fulfilled when every process has ended, after drain() or kill(), and the coordinator has given what they ran back to the queue;
+   * that a coordinator is at fault, or its store, is waited for no longer than {@link GIVE_BACK_MS}.
+   */
   async ended(): Promise<void> {
     await this.#supervisor.done;
     clearTimeout(this.#zombieTimer);
+    if (this.#holds() === 0) return;
+    const timer = setTimeout(() => this.#allGivenBack.resolve(), GIVE_BACK_MS);
+    await this.#allGivenBack.promise;
+    clearTimeout(timer);
   }
 
   onEvent(event: CoreEvent): void {
@@ -161,11 +172,21 @@ export class PoolFleet implements CoordinatorObserver {
   onSettled(): void {
     this.#tasks.settled();
     this.#refresh();
+    if (this.#stopping !== 'no' && this.#holds() === 0) this.#allGivenBack.resolve();
   }
 
   onStoreTrouble(message: string | null): void {
     this.#storeRefusing = message !== null;
     this.#refresh();
+  }
+
+  /** Attempts of the pool's workers that the coordinator has not heard the end of. */
+  #holds(): number {
+    let holds = 0;
+    this.#options.source.glance().eachWorker(({ workerId, holdCount }) => {
+      if (workerId.startsWith(`${this.#options.prefix}/`)) holds += holdCount;
+    });
+    return holds;
   }
 
   #idOf(index: number): string {
@@ -362,7 +383,7 @@ export class PoolFleet implements CoordinatorObserver {
 
   #onJoined(): void {
     const before = this.#types.size;
-    this.#options.source.glance().forEachWorker(({ taskTypes }) => {
+    this.#options.source.glance().eachWorker(({ taskTypes }) => {
       for (const type of taskTypes.keys()) if (this.#types.size < TYPES_MAX) this.#types.add(type);
     });
     if (this.#types.size > before) this.#options.onTypes([...this.#types]);
@@ -381,7 +402,7 @@ export class PoolFleet implements CoordinatorObserver {
     const glance = source.glance();
     for (const place of this.#places.values()) place.figures.state = place.zombie ? 'zombie' : 'starting';
     const tooLarge: Place[] = [];
-    glance.forEachWorker((worker) => {
+    glance.eachWorker((worker) => {
       const place = this.#byIncarnation.get(worker.incarnation);
       if (place === undefined) return;
       look(place, worker);
@@ -389,11 +410,11 @@ export class PoolFleet implements CoordinatorObserver {
       if ((place.figures.rss ?? 0) > limit && place.leaving === 'no' && !place.zombie) tooLarge.push(place);
     });
     for (const place of this.#places.values()) figures.place(place.figures);
-    const { counts, totals } = glance;
+    const { tasks, totals } = glance;
     figures.scalars({
       size: this.#scaling.target,
-      queued: counts.scheduled + counts.queued,
-      running: counts.running,
+      queued: tasks.scheduled + tasks.queued,
+      running: tasks.running,
       completed: totals.succeeded,
       failed: this.#tasks.failed,
       retried: totals.attemptsRetried,
@@ -441,11 +462,11 @@ export class PoolFleet implements CoordinatorObserver {
 /** What the coordinator knows of a worker's process. */
 function look(place: Place, worker: WorkerGlance): void {
   const { figures } = place;
-  const taskIds = worker.holdCount === 0 ? NO_TASKS : [...worker.taskIds()];
+  const taskIds = worker.holdCount === 0 ? NO_TASKS : [...worker.taskIds];
   place.done = worker.attemptsDone;
   figures.tasksDone = place.doneBefore + worker.attemptsDone;
   figures.rss = worker.rssBytes ?? figures.rss;
-  figures.lastFrameWallMs = worker.lastFrameWallMs === 0 ? undefined : worker.lastFrameWallMs;
+  figures.lastFrameWallMs = worker.lastFrameWallMs ?? undefined;
   figures.taskIds = taskIds;
   if (place.zombie) return;
   if (place.leaving !== 'no' || worker.state === 'DRAINING') figures.state = 'draining';
