@@ -1,6 +1,9 @@
 import { CommanderError, type Command } from 'commander';
 import ms from 'ms';
 
+/** What `--log-level` takes. */
+export { LOG_LEVELS } from './log-levels.js';
+
 /** What the command lines of the programs have in common. */
 
 /** The command line cannot be used, or help was asked for: print `text` and exit. */
@@ -15,9 +18,6 @@ export class UsageExit extends Error {
     super(text);
   }
 }
-
-/** What `--log-level` takes: pino's levels. */
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
 /**
  * A time with its unit, such as 500ms, 5s or 2m, in milliseconds; NaN if it is none. A bare number is none: nobody could tell

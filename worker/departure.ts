@@ -20,6 +20,8 @@ export class Departure {
   confirmed: boolean;
   /** The deadline has passed, and the handlers that still ran were aborted. */
   aborted = false;
+  /** Nobody is left to report to: the end of the last handler is the end. */
+  abandoned = false;
   /** When the last handler had settled. */
   handlersEndedMs: number | undefined;
 
@@ -55,6 +57,7 @@ export class Departure {
   /** When reports that nobody has acknowledged are given up; Infinity while handlers run. */
   giveUpDeliveryMs({ periods, recycling, connected, disconnectedMs }: DeliveryTerms): number {
     const endedMs = this.handlersEndedMs ?? Infinity;
+    if (this.abandoned) return endedMs;
     if (recycling) return endedMs + periods.recycleMs;
     if (connected) return endedMs + periods.acknowledgeMs;
     return Math.max(endedMs, disconnectedMs ?? 0) + periods.deliverMs;

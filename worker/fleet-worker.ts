@@ -3,25 +3,24 @@ import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { DAY_MS } from '../proto/bounds.js';
 import { InlinePort } from './inline-port.js';
+import { endGroupAtExit } from './own-group.js';
 import { Runner } from './runner.js';
 import { SessionLog } from './session-log.js';
 import type { FromSession, SessionEvent, SessionExit } from './session-messages.js';
 import type { SessionOptions } from './session-options.js';
 import type { SessionPort, SessionPortListener } from './session-port.js';
 import type { SessionSetup } from './session-setup.js';
+import { MAX_ENDING_MESSAGE_BYTES, type Supervision } from './supervision.js';
 import { parseHandler, type RegisteredHandler, type TaskHandler, type TaskHandlerOptions } from './task-handler.js';
 import { ThreadPort } from './thread-port.js';
+import { cut } from './thrown.js';
 import { packageVersion } from '../proto/package-version.js';
 import { newIncarnation, type CompiledWorkerOptions } from './worker-options.js';
 
 /** What only the `remuda-worker` program says. */
 export interface ProcessOptions {
-  /** From the supervisor. Default: made here. */
-  readonly incarnation?: string | undefined;
-  /** Incarnations of this worker_id that have ended. */
-  readonly replaces?: readonly string[];
-  /** The supervision socket. */
-  readonly supervisorFd?: number | undefined;
+  /** From the supervisor. Default: nobody supervises, and the incarnation is made here. */
+  readonly supervised?: Supervision | undefined;
   /** The process is the worker's own: its session writes the log itself and may end the process. */
   readonly ownsProcess?: { readonly logLevel: string } | undefined;
   /** Runs before the worker says hello, while its supervisor is watched already. */
@@ -36,6 +35,11 @@ export interface StopOptions {
 
 /** The events of a worker, by name. */
 export type WorkerEventName = SessionEvent['name'] | 'left';
+
+/** start() without a handler: starting again would not help. */
+export class NoHandlersError extends Error {
+  override readonly name = 'NoHandlersError';
+}
 
 /** What a listener of an event is given. */
 export type WorkerEvent<N extends WorkerEventName> = N extends 'left'
@@ -71,7 +75,7 @@ export class FleetWorker {
     private readonly processOptions: ProcessOptions = {},
   ) {
     const { workerId, address } = options;
-    this.incarnation = processOptions.incarnation ?? newIncarnation();
+    this.incarnation = processOptions.supervised?.incarnation ?? newIncarnation();
     this.logger = options.logger.child({ worker_id: workerId, incarnation: this.incarnation });
     this.log =
       processOptions.ownsProcess === undefined
@@ -84,6 +88,7 @@ export class FleetWorker {
       nowMs: () => performance.now(),
     });
   }
+
   /** The id that it has in the fleet. */
   get workerId(): string {
     return this.options.workerId;
@@ -95,10 +100,10 @@ export class FleetWorker {
    * @throws TypeError for a type or handler that is none; Error for a type that has one, or after start()
    */
   registerTaskHandler<P = unknown>(type: string, handler: TaskHandler<P> | TaskHandlerOptions<P>): this {
+    if (this.handlers.has(type)) throw new Error(`registerTaskHandler("${type}"): the type has a handler already`);
     if (this.starting !== undefined || this.ended !== undefined) {
       throw new Error(`registerTaskHandler("${type}"): the worker has started; register handlers before start()`);
     }
-    if (this.handlers.has(type)) throw new Error(`registerTaskHandler("${type}"): the type has a handler already`);
     const faults: string[] = [];
     const registered = parseHandler(type, handler, faults);
     if (registered === undefined) throw new TypeError(`registerTaskHandler: ${faults.join('; ')}`);
@@ -135,7 +140,7 @@ export class FleetWorker {
     if (this.ended !== undefined)
       return Promise.reject(new Error('start(): the worker has been stopped; create a new one'));
     if (this.handlers.size === 0 && this.processOptions.beforeHello === undefined) {
-      return Promise.reject(new Error('start(): no handlers; call registerTaskHandler() first'));
+      return Promise.reject(new NoHandlersError('start(): no handlers; call registerTaskHandler() first'));
     }
     this.starting = this.run();
     return this.starting;
@@ -150,8 +155,26 @@ export class FleetWorker {
       throw new RangeError(`stop(): drainTimeoutMs is ${drainTimeoutMs}; it must be from 0 to ${DAY_MS}`);
     }
     if (this.session === undefined) this.end({ code: 0, message: 'it had not been started' });
-    else this.session.post({ t: 'leave', drainTimeoutMs }, []);
+    else {
+      this.session.keepAlive(true);
+      this.session.post({ t: 'leave', drainTimeoutMs }, []);
+    }
     return this.over.promise;
+  }
+
+  /**
+   * Opens the session before start(), without dialling: a supervisor is heard and can be told from here on. It does not keep the
+   * process alive.
+   */
+  openEarly(): void {
+    this.session = this.openSession();
+    this.session.keepAlive(false);
+  }
+
+  /** Lets the supervisor, if there is one, know why the process is about to end, before it returns. */
+  sayEnding({ code, message }: SessionExit): void {
+    if (this.processOptions.supervised === undefined) return;
+    this.session?.sayEnding({ code, message: cut(message, MAX_ENDING_MESSAGE_BYTES) });
   }
 
   /** Fulfilled when the worker is over, for whatever reason. */
@@ -165,8 +188,9 @@ export class FleetWorker {
   }
 
   private async run(): Promise<void> {
-    const session = this.openSession();
+    const session = this.session ?? this.openSession();
     this.session = session;
+    session.keepAlive(true);
     await this.processOptions.beforeHello?.();
     if (this.ended !== undefined) throw new Error('the worker was stopped before it had started');
     if (this.options.workerIdIsDefault) {
@@ -179,12 +203,13 @@ export class FleetWorker {
   }
 
   private openSession(): SessionPort {
-    const { ownsProcess, supervisorFd } = this.processOptions;
+    const { ownsProcess, supervised } = this.processOptions;
     const setup: SessionSetup = {
       ownsProcess: ownsProcess !== undefined,
       killWhenStuck: this.options.onStuck === 'exit',
       log: ownsProcess === undefined ? undefined : { level: ownsProcess.logLevel },
-      supervisorFd,
+      supervisorFd: supervised?.fd,
+      ownGroup: supervised?.ownGroup === true,
     };
     const listener: SessionPortListener = {
       onMessage: (message) => this.hear(message),
@@ -210,7 +235,7 @@ export class FleetWorker {
       onStuck,
       taskTypes,
       incarnation: this.incarnation,
-      replaces: this.processOptions.replaces ?? [],
+      replaces: this.processOptions.supervised?.replaces ?? [],
       version: packageVersion(),
       host: hostname().slice(0, 253),
       pid: process.pid,
@@ -227,6 +252,9 @@ export class FleetWorker {
         break;
       case 'draining':
         this.runner.drain();
+        break;
+      case 'orphaned':
+        if (this.processOptions.supervised?.ownGroup === true) endGroupAtExit();
         break;
       case 'event':
         this.log?.write(message.event);

@@ -25,6 +25,7 @@ export function createWorker(options: WorkerOptions): FleetWorker {
   return new FleetWorker(compileWorkerOptions(options));
 }
 
+export { WorkerProcess, type WorkerProcessConfig } from './worker-process.js';
 export type { WorkerOptions } from './worker-options.js';
 export type { FleetWorker, StopOptions, WorkerEvent, WorkerEventName } from './fleet-worker.js';
 export {

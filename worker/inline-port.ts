@@ -1,6 +1,6 @@
 import { LoopLag } from './loop-lag.js';
 import { Session, type SessionPlace } from './session.js';
-import type { FromHandlers, FromSession } from './session-messages.js';
+import type { FromHandlers, FromSession, SessionExit } from './session-messages.js';
 import type { SessionPort, SessionPortListener } from './session-port.js';
 import type { SessionSetup } from './session-setup.js';
 
@@ -29,6 +29,16 @@ export class InlinePort implements SessionPort {
   /** Hands the message itself over. */
   post(message: FromHandlers): void {
     this.session.hear(message);
+  }
+
+  /** At once. */
+  sayEnding(exit: SessionExit): void {
+    this.session.sayEnding(exit);
+  }
+
+  /** What keeps it is its stream, which is not there before the session has been told to dial. */
+  keepAlive(): void {
+    // Nothing to do.
   }
 
   /**

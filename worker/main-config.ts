@@ -4,11 +4,11 @@ import { DAY_MS, MAX_SLOTS } from '../proto/bounds.js';
 import { handlersName } from './handlers-file.js';
 import { DRAIN_TIMEOUT_MS } from './fleet-worker.js';
 import { STOP_ON_STDIN_EOF_ENV } from '../proto/stdin-guard.js';
-import { SUPERVISION_ENV } from './supervision.js';
+import { parseSupervision, type Supervision } from './supervision.js';
 import { packageVersion } from '../proto/package-version.js';
 import { LOG_LEVELS, parseCommand, parseTimeMs, UsageExit } from '../proto/program-options.js';
 import { SESSION_MODES, type SessionMode } from './session-options.js';
-import { hostName, integerFault, isIncarnation, labelFaults, parseReplaces, workerIdFault } from './worker-options.js';
+import { hostName, integerFault, labelFaults, workerIdFault } from './worker-options.js';
 
 /** What `remuda-worker` was told, validated. */
 export interface MainConfig {
@@ -28,8 +28,7 @@ export interface MainConfig {
   /** Drain soon when stdin ends (REMUDA_STOP_ON_STDIN_EOF=1). */
   readonly stopOnStdinEnd: boolean;
   /** Set by a supervisor for its child. */
-  readonly supervised:
-    { readonly incarnation: string; readonly replaces: readonly string[]; readonly fd: number } | undefined;
+  readonly supervised: Supervision | undefined;
 }
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -89,7 +88,7 @@ export function parseMainConfig(argv: readonly string[], env: Env): MainConfig {
   if (!LOG_LEVELS.some((level) => level === logLevel)) {
     faults.push(`--log-level is "${logLevel}"; it must be one of ${LOG_LEVELS.join(', ')}`);
   }
-  const supervised = parseSupervised(env);
+  const supervised = parseSupervision(env);
 
   if (faults.length > 0) {
     const list = faults.map((text) => `  - ${text}`).join('\n');
@@ -214,11 +213,4 @@ function parseDrainTimeout(text: string | undefined, faults: string[]): number {
   if (value >= 0 && value <= DAY_MS) return value;
   faults.push(`--drain-timeout is "${text}"; it must be a time with its unit from 0s to 24h, for instance 90s or 5m`);
   return DRAIN_TIMEOUT_MS;
-}
-
-function parseSupervised(env: Env): MainConfig['supervised'] {
-  const incarnation = env[SUPERVISION_ENV.incarnation] ?? '';
-  const fd = Number(env[SUPERVISION_ENV.supervisorFd]);
-  if (!isIncarnation(incarnation) || !Number.isInteger(fd) || fd < 3) return undefined;
-  return { incarnation, replaces: parseReplaces(env[SUPERVISION_ENV.replaces] ?? ''), fd };
 }

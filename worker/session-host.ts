@@ -46,6 +46,12 @@ export class SessionHost {
     this.wake();
   }
 
+  /** Tells the machine that nobody is left to report to. */
+  abandon(): void {
+    this.options.machine.abandon(this.options.nowMs());
+    this.wake();
+  }
+
   /** What the handlers' side says about its attempts. */
   hear(message: Extract<FromHandlers, { t: 'started' | 'settled' | 'progress' }>): void {
     const { machine, nowMs } = this.options;

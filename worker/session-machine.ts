@@ -21,6 +21,7 @@
  *   not started is given back. At the deadline signals abort. The worker leaves when all reports are acknowledged.
  * - coordinator: `drain` came unasked. The same from there on.
  * - recycle: a handler is stuck. The worker takes nothing more, the other handlers finish, and the process is ended.
+ * - abandoned: whoever the reports are for is gone with the supervisor. Signals abort, and the last handler's end is the end.
  * - Without a stream nothing new starts, and the reports are offered for 10 s after the last handler has ended.
  *
  * The host's turn: give all inputs that have arrived, then {@link SessionMachine.tick}, do the {@link
@@ -243,6 +244,15 @@ export class SessionMachine {
       return;
     }
     this.depart(nowMs, 'asked', nowMs + drainTimeoutMs);
+  }
+
+  /** The worker is to leave, and there is nobody left to report to: over as soon as no handler runs. */
+  abandon(nowMs: number): void {
+    this.leave(nowMs, 0);
+    if (this.departure === undefined) return;
+    this.departure.abandoned = true;
+    this.keeper.intake = 'closed';
+    this.keeper.giveBackWaiting();
   }
 
   private depart(nowMs: number, cause: LeaveCause, deadlineMs: number): Departure {

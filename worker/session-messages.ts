@@ -107,11 +107,19 @@ export type FromSession =
   | { readonly t: 'run'; readonly tasks: readonly RunMessage[] }
   | { readonly t: 'abort'; readonly key: AttemptKey; readonly cause: AbortCause; readonly message: string }
   | { readonly t: 'draining' }
+  /** The supervisor's process is gone; the session leaves by itself. */
+  | { readonly t: 'orphaned' }
   | { readonly t: 'event'; readonly event: SessionEvent }
   | { readonly t: 'exit'; readonly exit: SessionExit };
 
-/** What goes to a session thread: beside the messages its question whether the handlers' loop turns is answered. */
-export type ToThread = FromHandlers | { readonly t: 'pong'; readonly number: number };
+/**
+ * What goes to a session thread: beside the messages its question whether the handlers' loop turns is answered, and it is told
+ * that the process is about to end: the sender waits until `told`, of one element, is 1.
+ */
+export type ToThread =
+  | FromHandlers
+  | { readonly t: 'pong'; readonly number: number }
+  | { readonly t: 'ending'; readonly exit: SessionExit; readonly told: Int32Array<SharedArrayBuffer> };
 
 /** What comes from a session thread; a ping is to be answered at once with a pong of its number. */
 export type FromThread = FromSession | { readonly t: 'ping'; readonly number: number };

@@ -8,4 +8,6 @@ export interface SessionSetup {
   readonly log: { readonly level: string } | undefined;
   /** The supervision socket. Undefined: nobody supervises. */
   readonly supervisorFd: number | undefined;
+  /** The process leads a group of its own, and nobody is left to report to when its supervisor is gone. */
+  readonly ownGroup: boolean;
 }

@@ -26,7 +26,11 @@ function serve(port: NonNullable<typeof parentPort>, setup: SessionSetup): void 
   });
   port.on('message', (message: ToThread) => {
     if (message.t === 'pong') watch.pong(message.number);
-    else session.hear(message);
+    else if (message.t === 'ending') {
+      session.sayEnding(message.exit);
+      Atomics.store(message.told, 0, 1);
+      Atomics.notify(message.told, 0);
+    } else session.hear(message);
     // While user code is loaded, the loop is not expected to turn.
     if (message.t === 'start') setInterval(() => watch.ask(), LOOP_PING_MS);
   });

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { programLog } from '../proto/program-log.js';
 import { grpcDialler } from './grpc-stream.js';
+import { killProcess } from './own-group.js';
 import { EXIT_RECYCLE } from './session-effects.js';
 import { SessionHost, type SessionHostOptions } from './session-host.js';
 import { SessionLog } from './session-log.js';
@@ -26,6 +27,8 @@ export interface SessionPlace {
 
 /** How long an orphan may take to give its tasks back before it ends itself. */
 const ORPHAN_MS = 10_000;
+/** The same where the coordinator is gone with the supervisor: for its handlers to clean up. */
+const ABANDONED_MS = 2_000;
 /** How long the handlers' side may take to end the process once the session is over: teardown has 10 s. */
 const EXIT_MS = 15_000;
 
@@ -76,6 +79,11 @@ export class Session {
     this.host?.loopWatched(what);
   }
 
+  /** The process is about to end for a reason of its own, which its supervisor is told at once. */
+  sayEnding(exit: SessionExit): void {
+    this.supervisor?.say({ ending: exit });
+  }
+
   private start(options: SessionOptions): void {
     if (this.host !== undefined || this.over) return;
     const { nowMs, random, post, handlersBeside } = this.place;
@@ -101,9 +109,12 @@ export class Session {
 
   /** Nobody would restart or stop this process any more: it gives its tasks back and ends, whatever its handlers do. */
   private orphaned(): void {
+    const { ownGroup } = this.setup;
     this.logger?.warn('the supervisor is gone; leaving');
-    this.killLater(ORPHAN_MS);
-    this.leave(0);
+    this.place.post({ t: 'orphaned' }, []);
+    this.killLater(ownGroup ? ABANDONED_MS : ORPHAN_MS);
+    if (ownGroup && this.host !== undefined) this.host.abandon();
+    else this.leave(0);
   }
 
   private measure(): WorkerLoad {
@@ -132,10 +143,10 @@ export class Session {
   private onExit(exit: SessionExit): void {
     if (this.over) return;
     this.over = true;
-    this.supervisor?.say({ ending: exit });
+    this.sayEnding(exit);
     if (exit.code === EXIT_RECYCLE && this.setup.killWhenStuck) {
       this.logger?.error(`${exit.message}: SIGKILL`);
-      process.kill(process.pid, 'SIGKILL');
+      killProcess(this.setup.ownGroup);
     }
     this.place.post({ t: 'exit', exit }, []);
     this.killLater(EXIT_MS);
@@ -144,6 +155,6 @@ export class Session {
   /** process.exit() in a thread ends only the thread, and a blocked main thread never gets to it. */
   private killLater(waitMs: number): void {
     if (!this.setup.ownsProcess) return;
-    setTimeout(() => process.kill(process.pid, 'SIGKILL'), waitMs);
+    setTimeout(() => killProcess(this.setup.ownGroup), waitMs);
   }
 }

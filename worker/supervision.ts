@@ -4,6 +4,9 @@
  * and since only the supervisor's process has the other end, its death by any cause is an end of file here.
  */
 
+import { STOP_ON_STDIN_EOF_ENV } from '../proto/stdin-guard.js';
+import { isIncarnation, parseReplaces } from './worker-options.js';
+
 /** The environment of a supervised child. The worker's program removes it from its own before user code runs. */
 export const SUPERVISION_ENV = {
   /** 32 lower-case hexadecimal digits: the child's incarnation. */
@@ -19,6 +22,41 @@ export const SUPERVISION_ENV = {
   ownGroup: 'REMUDA_OWN_GROUP',
 } as const;
 
+/** What a supervisor has told its child by its environment. */
+export interface Supervision {
+  /** The child's incarnation. */
+  readonly incarnation: string;
+  /** Incarnations of the same worker_id that have ended. */
+  readonly replaces: readonly string[];
+  /** The descriptor of the socket. */
+  readonly fd: number;
+  /** See {@link SUPERVISION_ENV.ownGroup}. */
+  readonly ownGroup: boolean;
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** What the supervisor has told; undefined if nobody supervises this process. */
+export function parseSupervision(env: Env): Supervision | undefined {
+  const incarnation = env[SUPERVISION_ENV.incarnation] ?? '';
+  const fd = Number(env[SUPERVISION_ENV.supervisorFd]);
+  if (!isIncarnation(incarnation) || !Number.isInteger(fd) || fd < 3) return undefined;
+  return {
+    incarnation,
+    replaces: parseReplaces(env[SUPERVISION_ENV.replaces] ?? ''),
+    fd,
+    ownGroup: env[SUPERVISION_ENV.ownGroup] === '1',
+  };
+}
+
+/** Removes what is for this process alone: a worker that a handler starts must not take it for its own. */
+export function forgetSupervision(env: Record<string, string | undefined>): void {
+  for (const name of [...Object.values(SUPERVISION_ENV), STOP_ON_STDIN_EOF_ENV]) Reflect.deleteProperty(env, name);
+}
+
+/** Bound of the message of `ending`, in bytes. */
+export const MAX_ENDING_MESSAGE_BYTES = 8_192;
+
 /** What the supervisor says. */
 export interface SupervisorMessage {
   /** Leave: how long what runs may take to finish, in milliseconds. */
@@ -29,7 +67,10 @@ export interface SupervisorMessage {
 export type ChildMessage =
   /** It was welcomed for the first time: the incarnations that it replaces are known to the coordinator. */
   | { readonly ready: true }
-  /** It is about to end, and why: a process that ends itself by SIGKILL cannot tell it by its exit status. */
+  /**
+   * It is about to end, and why: a process that ends itself by SIGKILL cannot tell it by its exit status, and a status does not
+   * tell what was wrong. The message has at most {@link MAX_ENDING_MESSAGE_BYTES}. The newest one counts.
+   */
   | { readonly ending: { readonly code: number; readonly message: string } };
 
 /** A line as a message; undefined if it is none. */

@@ -1,7 +1,10 @@
 import { Worker as Thread } from 'node:worker_threads';
-import type { FromHandlers, FromThread, ToThread } from './session-messages.js';
+import type { FromHandlers, FromThread, SessionExit, ToThread } from './session-messages.js';
 import type { SessionPort, SessionPortListener } from './session-port.js';
 import type { SessionSetup } from './session-setup.js';
+
+/** How long the thread may take to tell the supervisor something, in milliseconds; it may have to come up first. */
+const SAY_MS = 2_000;
 
 /** A session in a thread of its own, which handlers cannot block. */
 export class ThreadPort implements SessionPort {
@@ -22,6 +25,19 @@ export class ThreadPort implements SessionPort {
   /** Copies the message to the thread. */
   post(message: FromHandlers, transfer: ArrayBuffer[]): void {
     this.send(message, transfer);
+  }
+
+  /** This thread stands still meanwhile: it may have no turn of its loop left. */
+  sayEnding(exit: SessionExit): void {
+    const told = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+    this.send({ t: 'ending', exit, told }, []);
+    Atomics.wait(told, 0, 0, SAY_MS);
+  }
+
+  /** As a thread does. */
+  keepAlive(yes: boolean): void {
+    if (yes) this.thread.ref();
+    else this.thread.unref();
   }
 
   private hear(message: FromThread): void {

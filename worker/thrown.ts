@@ -38,6 +38,16 @@ export function describeThrown(thrown: unknown): FailureInfo {
   }
 }
 
+/** Whatever user code threw, for people: an error's stack and causes, anything else in words. Never throws. */
+export function thrownText(thrown: unknown): string {
+  try {
+    if (!isErrorLike(thrown)) return inWords(thrown);
+    return stackOf(thrown) || thrown.message;
+  } catch {
+    return 'a value that cannot be described';
+  }
+}
+
 interface ErrorLike {
   readonly name?: unknown;
   readonly message: string;

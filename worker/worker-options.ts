@@ -79,9 +79,28 @@ const DEFAULTS = {
  * @throws TypeError that names every fault
  */
 export function compileWorkerOptions(options: WorkerOptions): CompiledWorkerOptions {
+  const faults = workerOptionFaults(options);
+  if (faults.length > 0) throw new TypeError(`createWorker: ${faults.join('; ')}`);
   const given: WorkerOptions = { ...DEFAULTS, ...dropUndefined(options) };
-  const { slots = 1, prefetch = 0, labels = {}, onStuck = 'report', session = 'thread', logger } = given;
-  const faults = [
+  const { address, slots = 1, prefetch = 0, labels = {}, onStuck = 'report', session = 'thread', logger } = given;
+  return {
+    address: parseAddress(address),
+    slots,
+    prefetch,
+    labels: { ...labels },
+    onStuck,
+    session,
+    workerId: given.workerId ?? defaultWorkerId(),
+    workerIdIsDefault: given.workerId === undefined,
+    logger: logger ?? pino(),
+  };
+}
+
+/** What is wrong with options, a sentence each. */
+export function workerOptionFaults(options: WorkerOptions): string[] {
+  const given: WorkerOptions = { ...DEFAULTS, ...dropUndefined(options) };
+  const { slots, prefetch, labels, onStuck = 'report', session = 'thread' } = given;
+  return [
     typeof given.address === 'string'
       ? addressFault(given.address)
       : `address is ${kindOf(given.address)}; it must be a string`,
@@ -94,18 +113,6 @@ export function compileWorkerOptions(options: WorkerOptions): CompiledWorkerOpti
       : `onStuck is ${show(onStuck)}; it must be 'exit' or 'report'`,
     SESSION_MODES.includes(session) ? undefined : `session is ${show(session)}; it must be 'thread' or 'inline'`,
   ].filter((fault) => fault !== undefined);
-  if (faults.length > 0) throw new TypeError(`createWorker: ${faults.join('; ')}`);
-  return {
-    address: parseAddress(given.address),
-    slots,
-    prefetch,
-    labels: { ...labels },
-    onStuck,
-    session,
-    workerId: given.workerId ?? defaultWorkerId(),
-    workerIdIsDefault: given.workerId === undefined,
-    logger: logger ?? pino(),
-  };
 }
 
 /** An id from host and process id; each worker of one process gets its own. */

@@ -1,17 +1,15 @@
 import type { Readable } from 'node:stream';
 import type { Logger } from 'pino';
+import { drainOnSignals, drainOnStdinEnd } from './drain-on-signals.js';
 import { FleetWorker } from './fleet-worker.js';
-import { HandlersFileError, loadHandlersFile, type LoadedHandlers, type ProcessHook } from './handlers-file.js';
+import { loadHandlersFile, type LoadedHandlers } from './handlers-file.js';
 import { childArguments, type MainConfig } from './main-config.js';
+import { failedStart, guardOwnProcess, leftStatus, runHook } from './own-process.js';
 import { EXIT_REFUSED, EXIT_SUPERSEDED } from './session-effects.js';
 import { programLog } from '../proto/program-log.js';
-import { onStdinEnd } from '../proto/stdin-guard.js';
 import { endStatus } from './supervised-child.js';
 import { Supervisor, type SupervisorEvent } from './supervisor.js';
 import { compileWorkerOptions } from './worker-options.js';
-
-/** How long handlers may finish after the end of stdin, in milliseconds: nobody is left to wait for them. */
-const ORPHAN_DRAIN_MS = 3_000;
 
 /** What the program has from its process. */
 export interface ProgramContext {
@@ -25,9 +23,6 @@ export interface ProgramContext {
   /** Drain soon when it ends. Undefined: it is not looked at. */
   readonly stdin: Readable | undefined;
 }
-
-/** How long teardown may take, in milliseconds. */
-const TEARDOWN_MS = 10_000;
 
 /** Runs `remuda-worker` to its end. Fulfilled with the exit status. */
 export async function runWorkerProgram(context: ProgramContext): Promise<number> {
@@ -50,9 +45,7 @@ async function runWorker({ config, cwd, stdin }: ProgramContext, logger: Logger)
   });
   let loaded: LoadedHandlers | undefined;
   const worker: FleetWorker = new FleetWorker(options, {
-    ...(supervised === undefined
-      ? {}
-      : { incarnation: supervised.incarnation, replaces: supervised.replaces, supervisorFd: supervised.fd }),
+    supervised,
     ownsProcess: { logLevel },
     beforeHello: async () => {
       loaded = await loadHandlersFile(config.handlers, cwd);
@@ -62,92 +55,14 @@ async function runWorker({ config, cwd, stdin }: ProgramContext, logger: Logger)
       await runHook('setup', loaded.setup);
     },
   });
-  onUserError(logger);
-  drainOnSignals(logger, supervised !== undefined, () => void worker.stop({ drainTimeoutMs }));
-  drainOnStdinEnd(logger, stdin, (drainMs) => void worker.stop({ drainTimeoutMs: Math.min(drainMs, drainTimeoutMs) }));
+  guardOwnProcess(worker, { logger, supervised, drainTimeoutMs, stdin });
   try {
     await worker.start();
   } catch (error) {
     // A session that ended has a status of its own.
-    if (worker.exit === undefined) return failedStart(error, logger);
+    if (worker.exit === undefined) return failedStart(worker, error, logger);
   }
-  const exit = await worker.left;
-  await tearDown(loaded?.teardown, logger);
-  if (exit.code !== 0) logger.error({ exit_code: exit.code }, exit.message);
-  else logger.info({ exit_code: 0 }, exit.message);
-  return exit.code < 0 ? 1 : exit.code;
-}
-
-/** The exit status when the handlers could not be set up. */
-function failedStart(error: unknown, logger: Logger): number {
-  if (error instanceof HandlersFileError) {
-    logger.fatal(error.message);
-    return EXIT_REFUSED;
-  }
-  logger.fatal({ err: error }, error instanceof Error ? error.message : String(error));
-  return 1;
-}
-
-async function runHook(name: string, hook: ProcessHook | undefined): Promise<void> {
-  try {
-    await hook?.();
-  } catch (error) {
-    throw new Error(`${name}() of the handlers file failed: ${String(error)}`, { cause: error });
-  }
-}
-
-async function tearDown(teardown: ProcessHook | undefined, logger: Logger): Promise<void> {
-  if (teardown === undefined) return;
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`it took longer than ${TEARDOWN_MS} ms`)), TEARDOWN_MS);
-  });
-  try {
-    await Promise.race([runHook('teardown', teardown), late]);
-  } catch (error) {
-    logger.error({ err: error }, 'teardown() failed; ending all the same');
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** As Node does by itself, with a line in the log: whatever state user code has left behind, a fresh process has not. */
-function onUserError(logger: Logger): void {
-  const die = (what: string) => (error: unknown) => {
-    logger.fatal({ err: error }, `${what} in user code: the process ends, its tasks run elsewhere`);
-    process.exit(1);
-  };
-  process.on('uncaughtException', die('uncaught exception'));
-  process.on('unhandledRejection', die('unhandled rejection'));
-}
-
-/** The first signal drains, the second ends. Supervised, the terminal's SIGINT is the supervisor's business alone. */
-function drainOnSignals(logger: Logger, supervised: boolean, drain: () => void, kill?: () => void): void {
-  let asked = false;
-  const onSignal = (signal: NodeJS.Signals) => {
-    if (!asked) {
-      asked = true;
-      logger.info({ signal }, 'draining; a second signal ends at once');
-      drain();
-      return;
-    }
-    logger.warn({ signal }, 'second signal: ending at once');
-    kill?.();
-    process.exit(signal === 'SIGINT' ? 130 : 143);
-  };
-  process.on('SIGTERM', onSignal);
-  process.on('SIGINT', supervised ? () => undefined : onSignal);
-}
-
-/** Whoever started this process is gone: what runs has a moment. */
-function drainOnStdinEnd(logger: Logger, stdin: Readable | undefined, drain: (drainMs: number) => void): void {
-  if (stdin === undefined) return;
-  // Whoever is gone does not read our output either: that must not cut the drain short.
-  for (const output of [process.stdout, process.stderr]) output.on('error', () => undefined);
-  onStdinEnd(stdin, () => {
-    logger.info({ drain_ms: ORPHAN_DRAIN_MS }, 'stdin has ended: draining');
-    drain(ORPHAN_DRAIN_MS);
-  });
+  return leftStatus(worker, loaded?.teardown, logger);
 }
 
 async function supervise(
@@ -179,12 +94,11 @@ async function supervise(
   for (const output of [process.stdout, process.stderr]) {
     output.setMaxListeners(output.getMaxListeners() + 2 * processes);
   }
-  drainOnSignals(
-    logger,
-    false,
-    () => supervisor.drain(drainTimeoutMs),
-    () => supervisor.killAll(),
-  );
+  drainOnSignals(logger, {
+    supervised: false,
+    drain: () => supervisor.drain(drainTimeoutMs),
+    kill: () => supervisor.killAll(),
+  });
   drainOnStdinEnd(logger, stdin, (drainMs) => supervisor.drain(Math.min(drainMs, drainTimeoutMs)));
   logger.info({ processes }, 'supervising');
   supervisor.start();

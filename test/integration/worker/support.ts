@@ -1,11 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js';
-import { afterEach } from 'vitest';
+import { afterEach, expect } from 'vitest';
 import {
   CancelReason,
   ConnectResponseSchema,
@@ -16,7 +17,10 @@ import {
 } from '../../../proto/gen/remuda/v1/worker_service_pb.js';
 import type { FleetError } from '../../../proto/fleet-error.js';
 import { serviceDefinition } from '../../../proto/service-definition.js';
+import { LineSplitter } from '../../../worker/line-splitter.js';
+import { parseChildLine, type ChildMessage } from '../../../worker/supervision.js';
 
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 export const PROGRAM = fileURLToPath(new URL('../../../dist/worker/main.js', import.meta.url));
 export const LIBRARY = new URL('../../../dist/worker/index.js', import.meta.url).href;
 const WAIT_MS = 20_000;
@@ -217,6 +221,8 @@ export class Program {
   readonly lines: string[] = [];
   private readonly wakes = new Set<() => void>();
   readonly process: ChildProcess;
+  /** What it has told its supervisor, if it has one. */
+  readonly said: ChildMessage[] = [];
   exit: { code: number | null; signal: NodeJS.Signals | null } | undefined;
 
   constructor(
@@ -225,11 +231,21 @@ export class Program {
       script = PROGRAM,
       env = {},
       stdin = 'ignore',
-    }: { script?: string; env?: Record<string, string>; stdin?: 'ignore' | 'pipe' } = {},
+      supervised = false,
+    }: { script?: string; env?: Record<string, string>; stdin?: 'ignore' | 'pipe'; supervised?: boolean } = {},
   ) {
+    const supervision = { REMUDA_INCARNATION: 'a'.repeat(32), REMUDA_SUPERVISOR_FD: '3' };
     this.process = spawn(process.execPath, [script, ...args], {
-      env: { ...process.env, ...env },
-      stdio: [stdin, 'pipe', 'pipe'],
+      env: { ...process.env, ...env, ...(supervised ? supervision : {}) },
+      stdio: supervised ? [stdin, 'pipe', 'pipe', 'pipe'] : [stdin, 'pipe', 'pipe'],
+    });
+    const lines = new LineSplitter((line) => {
+      const message = parseChildLine(line);
+      if (message !== undefined) this.said.push(message);
+    });
+    this.supervision?.on('data', (chunk: Buffer) => {
+      lines.push(chunk);
+      this.changed();
     });
     for (const stream of [this.process.stdout, this.process.stderr]) {
       let rest = '';
@@ -247,6 +263,12 @@ export class Program {
     cleanups.push(
       () => this.process.exitCode === null && this.process.signalCode === null && this.process.kill('SIGKILL'),
     );
+  }
+
+  /** The supervisor's end of the socket. */
+  get supervision(): Socket | undefined {
+    const socket = this.process.stdio[3];
+    return socket instanceof Socket ? socket : undefined;
   }
 
   private changed(): void {
@@ -296,6 +318,30 @@ export function handlersFile(
     writeFileSync(join(directory, file), content);
   }
   return join(directory, name);
+}
+
+/** As {@link handlersFile}, for a script that has this package installed. */
+export function scriptFile(body: string, name = 'worker.js', others: Readonly<Record<string, string>> = {}): string {
+  const file = handlersFile(body, name, others);
+  mkdirSync(join(dirname(file), 'node_modules'));
+  symlinkSync(ROOT, join(dirname(file), 'node_modules/remuda'));
+  return file;
+}
+
+/** The process has ended; looked for, since only its parent is told. */
+export async function gone(pid: number): Promise<void> {
+  const isThere = () => isAlive(pid) && !isReapedLater(pid);
+  for (let look = 0; look < 1_000 && isThere(); look += 1) await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(isThere()).toBe(false);
+}
+
+/** An orphan has ended before init gets round to reaping it. */
+function isReapedLater(pid: number): boolean {
+  try {
+    return /^\d+ \(.*\) Z/s.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  } catch {
+    return false;
+  }
 }
 
 /** True as long as a process of this id exists. */

@@ -22,6 +22,33 @@ describe('the departure', () => {
     expect(rig.effects.at(-2)).toMatchObject({ kind: 'hangUp', gently: true });
   });
 
+  it('should be over with the last handler when nobody is left to report to, whatever is not acknowledged', () => {
+    const rig = new Rig({ slots: 1 });
+    rig.connect();
+    rig.running('a');
+    rig.assign(['b']);
+    rig.machine.abandon(rig.nowMs);
+    rig.turn();
+    expect(rig.aborts).toEqual(['a:DRAINED']);
+    expect(rig.exit).toBeUndefined();
+    rig.settle('a', THREW);
+    expect(rig.run).toEqual(['a']);
+    expect(rig.exit).toMatchObject({ code: 0 });
+    expect(rig.events).toContain('undelivered');
+  });
+
+  it('should be over at once when nobody is left to report to and nothing runs, connected or not', () => {
+    const connected = new Rig();
+    connected.connect();
+    const dialling = new Rig();
+    dialling.machine.start(dialling.nowMs);
+    for (const rig of [new Rig(), connected, dialling]) {
+      rig.machine.abandon(rig.nowMs);
+      rig.turn();
+      expect(rig.exit).toMatchObject({ code: 0 });
+    }
+  });
+
   it('should start nothing new between leaving and drain', () => {
     const rig = new Rig();
     rig.connect();

@@ -113,8 +113,9 @@ describe('parseMainConfig', () => {
     };
     expect(parseMainConfig(['h.mjs'], env)).toMatchObject({
       processes: undefined,
-      supervised: { incarnation: 'a'.repeat(32), replaces: ['b'.repeat(32)], fd: 3 },
+      supervised: { incarnation: 'a'.repeat(32), replaces: ['b'.repeat(32)], fd: 3, ownGroup: false },
     });
+    expect(parseMainConfig(['h.mjs'], { ...env, REMUDA_OWN_GROUP: '1' }).supervised).toMatchObject({ ownGroup: true });
   });
 });
 

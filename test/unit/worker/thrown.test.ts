@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { cut, describeThrown } from '../../../worker/thrown.js';
+import { cut, describeThrown, thrownText } from '../../../worker/thrown.js';
 
 describe('describeThrown', () => {
   it('should take reason, retryable, message, stack and causes of an Error', () => {
@@ -37,5 +37,17 @@ describe('describeThrown', () => {
     expect(Buffer.byteLength(message)).toBeLessThanOrEqual(4_096);
     expect(message).toMatch(/^ä+…$/);
     expect(cut('short', 4_096)).toBe('short');
+  });
+});
+
+describe('thrownText', () => {
+  it('should give stack and causes of an Error, and anything else in words', () => {
+    expect(thrownText(new Error('no bytes', { cause: 'the disk' }))).toMatch(
+      /^Error: no bytes\n {4}at [^]*\ncaused by: the string "the disk"$/,
+    );
+    expect(thrownText(42)).toBe('the number 42');
+    expect(thrownText({ message: 'of another realm' })).toBe('of another realm');
+    const hostile = { get message(): string { throw new Error('gotcha'); } }; // prettier-ignore
+    expect(thrownText(hostile)).toBe('a value that cannot be described');
   });
 });
