@@ -27,7 +27,8 @@ export function childCommand(
 ): ChildCommand {
   const { program, execArgv, logLevel, heartbeatInterval, taskTimeout } = options;
   const address = `unix:${socketPath}`;
-  const config: WorkerProcessConfig = { address, logLevel, heartbeatInterval, taskTimeout };
+  // The last two are for scripts that want to know; the coordinator says them to the worker.
+  const config: WorkerProcessConfig & Record<string, unknown> = { address, logLevel, heartbeatInterval, taskTimeout };
   const variables: Record<string, string | undefined> = { ...env };
   for (const name of FOREIGN_VARIABLES) variables[name] = undefined;
   Object.assign(variables, options.env, { WORKER_ID: workerId, WORKER_CONFIG: JSON.stringify(config) });

@@ -318,7 +318,7 @@ export class PoolFleet implements CoordinatorObserver {
     const failed = kind === 'failed' || kind === 'final' || kind === 'given-up' || kind === 'recycled';
     if (place.incarnation !== '') {
       // What it ran goes elsewhere now, not when its lease is over.
-      const onPurpose = this.#stopping === 'killing' || (event.killed && !failed);
+      const onPurpose = this.#stopping === 'killing' || (end.killed && !failed);
       this.#options.source.processEnded(place.incarnation, onPurpose ? 'killed' : 'died');
       this.#byIncarnation.delete(place.incarnation);
     }
@@ -338,10 +338,10 @@ export class PoolFleet implements CoordinatorObserver {
     else this.#giveUp(index, figures.restarts, failedWith);
   }
 
-  #tellEnd({ figures, zombie }: Place, { end, kind, killed }: ChildEnded, failed: boolean): void {
+  #tellEnd({ figures, zombie }: Place, { end, kind }: ChildEnded, failed: boolean): void {
     const { events, log } = this.#options;
     const workerId = this.#idOf(figures.index);
-    const { pid, code, signal } = end;
+    const { pid, code, signal, killed } = end;
     const reason = zombie ? 'it was a zombie and was killed' : endText(end, kind);
     const fields = { worker_id: workerId, child_pid: pid, exit_code: code, signal, kind, killed, detail: reason };
     if (failed) log.warn(fields, 'worker-exit');
