@@ -7,8 +7,8 @@ export type ListenAddress =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
   | { readonly kind: 'unix'; readonly path: string };
 
-/** The kernel cuts longer paths, silently, at 107; some room for what a caller adds. */
-const MAX_SOCKET_PATH_BYTES = 100;
+/** The longest path of a socket. The kernel cuts longer ones, silently, at 107; some room for what a caller adds. */
+export const MAX_SOCKET_PATH_BYTES = 100;
 
 const loopback = new BlockList();
 loopback.addSubnet('127.0.0.0', 8, 'ipv4');
@@ -56,19 +56,20 @@ export async function clearStaleSocket(path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
   if (found === undefined) return;
   if (!found.isSocket()) throw new Error(`${path} exists and is no socket; choose another path, or move it away`);
-  if (await answers(path)) throw new Error(`another process listens on ${path}; stop it, or choose another path`);
+  if (await isListenedOn(path)) throw new Error(`another process listens on ${path}; stop it, or choose another path`);
   await rm(path, { force: true });
 }
 
-function answers(path: string): Promise<boolean> {
+/** False only if it is certain that nobody does: a full backlog, or a lack of descriptors here, proves nothing. */
+export function isListenedOn(path: string): Promise<boolean> {
   return new Promise((done) => {
     const socket = connect({ path });
     socket.once('connect', () => {
       socket.destroy();
       done(true);
     });
-    socket.once('error', () => {
-      done(false);
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      done(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT');
     });
   });
 }
