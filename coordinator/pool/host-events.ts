@@ -56,13 +56,21 @@ export class HostEvents extends EventEmitter<PoolEvents> {
 }
 
 /** An error that has come from the pool's thread. */
-export function errorFrom({ code, reason, message, metadata }: PlainError): FleetError {
-  return new FleetError(code, reason, message, { metadata });
+export function errorFrom({ code, reason, message, metadata, stack }: PlainError): FleetError {
+  const error = new FleetError(code, reason, message, { metadata });
+  // Where it was made again says nothing to anybody.
+  error.stack = stack === undefined || stack === '' ? `${error.name}: ${message}` : stack;
+  return error;
 }
 
-/** An error, for the way to another thread. */
-export function plainError(reason: string, message: string, metadata: PlainError['metadata'] = {}): PlainError {
-  return { code: Code.UNKNOWN, reason, message, metadata };
+/** An error, for the way to another thread. `stack` is user code's own. */
+export function plainError(
+  reason: string,
+  message: string,
+  metadata: PlainError['metadata'] = {},
+  stack = '',
+): PlainError {
+  return { code: Code.UNKNOWN, reason, message, metadata, stack };
 }
 
 function reviveError(event: object): object {

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { logLineText, parseLogLine } from '../../client/cli/log-line.js';
+import { isAlarming, logLineText, parseLogLine } from '../../client/cli/log-line.js';
 import { DAY_MS } from '../../proto/bounds.js';
 import { Deferred } from '../../proto/deferred.js';
 import type { ChildCommand, ChildEnd, ChildOutput } from '../../worker/supervised-child.js';
@@ -482,14 +482,24 @@ function startError(workerId: string, end: ChildEnd): Error {
   return poolStartFailed('WORKER_START_FAILED', message);
 }
 
+/** Who sends them, other than the pool. */
+const SIGNAL_CAUSES: Partial<Record<NodeJS.Signals, string>> = {
+  SIGKILL: ': somebody else sent it, or the system had no memory left',
+  SIGABRT: ': Node gave up, for want of memory perhaps; the log has its last words',
+  SIGSEGV: ': a fault in native code',
+};
+
 /** How a process ended, with its own words where it has any. */
 function endText(end: ChildEnd, kind: ChildEnded['kind']): string {
   const { code, signal, said, error, lastLines } = end;
   if (error !== undefined) return `its process could not be started: ${error.message}`;
   if (kind === 'drained' || kind === 'retired' || kind === 'replaced') return said?.message ?? 'it was asked to leave';
-  const status = signal === null ? `exit status ${code ?? 'unknown'}` : `signal ${signal}`;
-  if (said !== undefined) return `${said.message} (${status})`;
-  const quiet = code === 0 ? 'it ended without having called start(), or called process.exit()' : 'it said nothing';
-  const lines = lastLines.map((line) => logLineText(parseLogLine(line)));
-  return lines.length === 0 ? `${status}; ${quiet}` : `${status}; its last lines:\n${lines.join('\n')}`;
+  if (said !== undefined) return `${said.message} (${signal ?? `exit status ${code ?? 'unknown'}`})`;
+  if (signal !== null) return `${signal} ended it${SIGNAL_CAUSES[signal] ?? ''}`;
+  const lines = lastLines.map(parseLogLine).filter((line) => line.fields === undefined || isAlarming(line));
+  if (lines.length > 0)
+    return `exit status ${code ?? 'unknown'}; its last lines:\n${lines.map(logLineText).join('\n')}`;
+  return code === 0
+    ? 'it ended without having called start(), or called process.exit()'
+    : `exit status ${code ?? 'unknown'}; it said nothing`;
 }

@@ -34,6 +34,8 @@ export interface PlainError {
   readonly reason: string;
   readonly message: string;
   readonly metadata: NonNullable<FleetErrorOptions['metadata']>;
+  /** Of user code; empty or undefined: there is none. */
+  readonly stack?: string;
 }
 
 /** An event of the pool; errors in it are {@link PlainError}s. */

@@ -42,7 +42,7 @@ export class TaskEvents {
   }
 
   #attemptEnded(event: AttemptEnded): void {
-    const { taskId, type, attempt, workerId, outcome, charge, taskState, reason, message, runMs } = event;
+    const { taskId, type, attempt, workerId, outcome, charge, taskState, reason, message, stack, runMs } = event;
     const attemptEvent = { taskId, type, attempt, workerId };
     if (outcome === 'SUCCEEDED') {
       this.figures.completed(runMs, this.nowMs());
@@ -53,7 +53,7 @@ export class TaskEvents {
     // What a drain, a restart or a cancel ended has not failed.
     if (!givenUp && charge !== 'FAILURE' && charge !== 'CRASH') return;
     this.#failed += 1;
-    const error = plainError(reason, message, { task_id: taskId, attempt: String(attempt) });
+    const error = plainError(reason, message, { task_id: taskId, attempt: String(attempt) }, stack);
     this.events.add('task-failed', { ...attemptEvent, error, retried: !givenUp });
     if (!givenUp) return;
     this.#told.add(taskId);
