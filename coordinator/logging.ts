@@ -25,6 +25,13 @@ export class CoreEventLog {
   write(event: CoreEvent): void {
     const log = this.#log;
     switch (event.name) {
+      case 'attempt-started': {
+        if (!log.isLevelEnabled('debug') || !this.#mayWrite()) break;
+        const { taskId, type, attempt, workerId, startMs, reused } = event;
+        const fields = { task_id: taskId, type, attempt, worker_id: workerId, start_ms: startMs, reused };
+        log.debug(fields, event.name);
+        break;
+      }
       case 'attempt-ended': {
         const level = event.outcome === 'SUCCEEDED' ? 'debug' : 'info';
         if (log.isLevelEnabled(level) && this.#mayWrite()) logAttempt(log, level, event);

@@ -166,6 +166,8 @@ function addTotals({ stats }: MetricsSources, registers: Registry[]): void {
     },
   });
   total('remuda_attempts_assigned_total', 'Attempts handed out.', () => stats().totals.assigned);
+  const retried = "Attempts handed out after their task's first.";
+  total('remuda_attempts_retried_total', retried, () => stats().totals.attemptsRetried);
   total('remuda_attempts_failed_total', 'Attempts charged as failures.', () => stats().totals.failures);
   total('remuda_attempts_crashed_total', 'Attempts charged as crashes.', () => stats().totals.crashes);
   total('remuda_attempts_released_total', 'Attempts that ended free of charge.', () => stats().totals.releases);

@@ -76,12 +76,12 @@ function countFields({ version, startTime, tasks, workers, totals, store }: GetF
   }
   if (totals === undefined) return fields;
   const { submittedCount, assignedCount, succeededCount, deadLetteredCount, cancelledCount, expiredCount } = totals;
-  const { failureCount, crashCount, releaseCount, workerLostCount, reportRefusedCount, reuseRate } = totals;
+  const { failureCount, crashCount, releaseCount, retryCount, workerLostCount, reportRefusedCount, reuseRate } = totals;
   return [
     ...fields,
     ['since start', `${submittedCount} submitted, ${assignedCount} handed out, ${succeededCount} succeeded`],
     ['', `${deadLetteredCount} dead letters, ${cancelledCount} cancelled, ${expiredCount} expired`],
-    ['attempts', `${failureCount} failures, ${crashCount} crashes, ${releaseCount} given back`],
+    ['attempts', `${failureCount} failures, ${crashCount} crashes, ${releaseCount} given back, ${retryCount} retries`],
     ['', `${workerLostCount} workers lost, ${reportRefusedCount} late reports refused`],
     ['reuse rate', reuseRate.toFixed(3)],
   ];

@@ -35,11 +35,12 @@ function assign(step: Step, task: TaskRecord, worker: WorkerRecord): void {
   task.assignWallMs = now.wallMs;
   task.attemptOpen = true;
   step.setState(task, 'RUNNING');
-  const hold = addHold(step.state, worker, task, false);
+  const hold = addHold(step.state, worker, task, now.monoMs);
   state.lastUsed += 1;
   worker.lastUsed = state.lastUsed;
   state.matcher.refreshWorker(worker);
   state.totals.assigned += 1;
+  if (task.attempt > 1) state.totals.attemptsRetried += 1;
 
   const body = step.bodyAtHand(task);
   if (body === null) step.touch(task).wantBody = true;
@@ -55,14 +56,24 @@ function assign(step: Step, task: TaskRecord, worker: WorkerRecord): void {
   });
 }
 
-/** Puts the task's newest attempt on the worker's books. The caller refreshes the worker. */
-export function addHold(state: Step['state'], worker: WorkerRecord, task: TaskRecord, recovered: boolean): Hold {
+/**
+ * Puts the task's newest attempt on the worker's books. The caller refreshes the worker.
+ *
+ * @param assignMonoMs Null: an earlier coordinator handed it out.
+ */
+export function addHold(
+  state: Step['state'],
+  worker: WorkerRecord,
+  task: TaskRecord,
+  assignMonoMs: number | null,
+): Hold {
   const hold: Hold = {
     ref: { taskId: task.taskId, attempt: task.attempt, leaseId: task.leaseId },
     type: task.type,
     assignWallMs: task.assignWallMs,
+    assignMonoMs,
     crashed: task.crashCount > 0,
-    recovered,
+    recovered: assignMonoMs === null,
     state: 'SENT',
     started: false,
     abandoned: false,
@@ -77,15 +88,25 @@ export function addHold(state: Step['state'], worker: WorkerRecord, task: TaskRe
   return hold;
 }
 
-/** The handler has been entered: from now on its time runs. */
-export function markStarted(step: Step, worker: WorkerRecord, hold: Hold, atMonoMs: number): void {
+/**
+ * The handler has been entered: from now on its time runs.
+ *
+ * @param atMonoMs When the news arrived
+ * @param runMs How long it has run by then, if its worker says so
+ */
+export function markStarted(step: Step, worker: WorkerRecord, hold: Hold, atMonoMs: number, runMs = 0): void {
   if (hold.started) return;
   const { state } = step;
   hold.started = true;
   if (hold.state !== 'CANCELLING') hold.state = 'STARTED';
   state.totals.attemptsStarted += 1;
-  if (worker.attemptsStarted > 0) state.totals.attemptsReused += 1;
+  const reused = worker.attemptsStarted > 0;
+  if (reused) state.totals.attemptsReused += 1;
   worker.attemptsStarted += 1;
+  const { taskId, attempt } = hold.ref;
+  const startMs = hold.assignMonoMs === null ? null : Math.max(0, atMonoMs - hold.assignMonoMs - runMs);
+  const { type } = hold;
+  step.event({ name: 'attempt-started', taskId, type, attempt, workerId: worker.workerId, startMs, reused });
   const task = state.tasks.get(hold.ref.taskId);
   if (task?.holder?.hold !== hold || hold.cancelReason !== null) return;
   const { stuckGraceMs, leaseMs } = state.config;

@@ -1,7 +1,7 @@
 /** How workers come, go, fall silent and come back, and what their frames do. */
 import { cancelHold, markStarted } from './dispatch.js';
 import { drainFor } from './drains.js';
-import type { FrameInput, HelloInfo, Input, ReportInfo } from './inputs.js';
+import type { FrameInput, HelloInfo, Input, ProcessEnd, ReportInfo } from './inputs.js';
 import { leaseMarginMs, sameFence } from './lease.js';
 import { endAttempt, judged, releaseHold, released, type AttemptEnd } from './outcome.js';
 import type { CoreEvent } from './outputs.js';
@@ -15,6 +15,9 @@ type Of<K extends Input['kind']> = Extract<Input, { kind: K }>;
 /** Incarnations remembered after they lost their id. */
 export const MAX_SUPERSEDED = 1_024;
 
+/** How long the stream of a process that has ended may take to say so too; it is read to its end, as its last words count. */
+export const LAST_WORDS_MS = 1_000;
+
 export function applyHello(step: Step, { sessionId, atMonoMs, hello }: Of<'hello'>): void {
   const { state } = step;
   if (refuseHello(step, sessionId, hello)) return;
@@ -23,12 +26,15 @@ export function applyHello(step: Step, { sessionId, atMonoMs, hello }: Of<'hello
     if (dead?.workerId !== hello.workerId || incarnation === hello.incarnation) continue;
     // If it lives after all, it must not take the id back.
     bar(state, incarnation);
-    loseWorker(step, dead, 'died');
+    loseWorker(step, dead, dead.processEnd ?? 'died');
   }
   // Only now: those that it replaces have made room.
   if (refuseFull(step, sessionId, hello)) return;
   const holder = state.workersById.get(hello.workerId);
-  if (holder !== undefined && holder.incarnation !== hello.incarnation) supersede(step, holder, hello);
+  if (holder !== undefined && holder.incarnation !== hello.incarnation) {
+    if (holder.processEnd === null) supersede(step, holder, hello);
+    else loseWorker(step, holder, holder.processEnd);
+  }
 
   const known = state.incarnations.get(hello.incarnation);
   const worker = known ?? createWorker(state, hello.workerId, hello.incarnation);
@@ -96,6 +102,7 @@ export function createWorker(state: SchedulerState, workerId: string, incarnatio
     draining: false,
     drainedBy: drainFor(state, workerId),
     superseded: false,
+    processEnd: null,
     holds: new Map(),
     holdsByType: new Map(),
     crashedHolds: 0,
@@ -267,7 +274,7 @@ function applyReport(step: Step, worker: WorkerRecord, sessionId: number, item: 
   const { ref } = item;
   const hold = holdOf(worker, ref);
   if (hold !== undefined) {
-    markStarted(step, worker, hold, atMonoMs);
+    markStarted(step, worker, hold, atMonoMs, item.runMs);
     worker.attemptsDone += 1;
   }
   const task = step.state.tasks.get(ref.taskId);
@@ -339,13 +346,32 @@ export function applySessionEnded(step: Step, { sessionId }: Of<'sessionEnded'>)
   const worker = state.sessions.get(sessionId);
   if (worker === undefined) return;
   detach(state, worker);
-  if (worker.draining && worker.holds.size === 0) {
-    report(step, 'worker-left', worker, '');
-    dropWorker(step, worker);
-    return;
-  }
+  if (worker.processEnd !== null) return loseWorker(step, worker, worker.processEnd);
+  if (worker.draining && worker.holds.size === 0) return leave(step, worker, '');
   state.matcher.refreshWorker(worker);
   report(step, 'worker-disconnected', worker, 'its stream ended; what it holds is kept until its lease is over');
+}
+
+/**
+ * Its process has ended, says who has seen it. What it had sent before may still be on its way to us, and its stream ends
+ * behind that: so the stream is read to its end before what it held goes elsewhere, which takes no time on one machine.
+ */
+export function applyProcessEnded(step: Step, { incarnation, how }: Of<'processEnded'>): void {
+  const { state, now } = step;
+  // Its hello, too, may still be on its way.
+  bar(state, incarnation);
+  const worker = state.incarnations.get(incarnation);
+  if (worker === undefined || worker.processEnd !== null) return;
+  if (worker.sessionId === null || worker.holds.size === 0) return loseWorker(step, worker, how);
+  worker.processEnd = how;
+  state.matcher.refreshWorker(worker);
+  const untilMs = Math.min(worker.lease.atMs, now.monoMs + LAST_WORDS_MS);
+  state.timers.atMono(worker.lease, untilMs, { kind: 'lease', worker });
+}
+
+/** The lease is over; of a process that has ended, the time for its last words. */
+export function applyLeaseEnd(step: Step, worker: WorkerRecord): void {
+  loseWorker(step, worker, worker.processEnd ?? 'silent');
 }
 
 export function applyStalled(step: Step, { gapMs }: Of<'stalled'>): void {
@@ -373,36 +399,46 @@ export function applyListening(step: Step): void {
 }
 
 /**
- * The worker has nothing any more: its lease is over ('silent'), or its process is known to have ended ('died'). That
- * entitles to hand its tasks out again; a late report still counts until that has happened.
+ * The worker has nothing any more: its lease is over ('silent'), or its process is known to have ended. That entitles to hand
+ * its tasks out again; a late report still counts until that has happened.
  */
-export function loseWorker(step: Step, worker: WorkerRecord, how: 'died' | 'silent'): void {
+function loseWorker(step: Step, worker: WorkerRecord, how: ProcessEnd | 'silent'): void {
   const { state } = step;
   const holds = [...worker.holds.values()];
   if (worker.sessionId !== null && how === 'silent') {
     report(step, 'zombie-detected', worker, 'its lease is over and its stream is still open');
     endSession(step, worker, 'LEASE_LOST', 'the lease is over: no frame has arrived for too long; dial again');
   }
-  endSession(
-    step,
-    worker,
-    'SUPERSEDED',
-    `the successor of worker_id "${worker.workerId}" says that this process has ended`,
-  );
-  if (!worker.draining || holds.length > 0) state.totals.workersLost += 1;
-  report(step, 'worker-lost', worker, how === 'died' ? 'its process has ended' : 'its lease is over');
-  dropWorker(step, worker);
+  const message = `this process of worker_id "${worker.workerId}" has ended, says its supervisor or its successor`;
+  endSession(step, worker, 'SUPERSEDED', message);
+  if (how === 'killed') {
+    leave(step, worker, 'its supervisor has ended its process; what it held is given back');
+  } else if (how === 'died' && worker.draining && holds.length === 0) {
+    leave(step, worker, '');
+  } else {
+    if (!worker.draining || holds.length > 0) state.totals.workersLost += 1;
+    report(step, 'worker-lost', worker, how === 'died' ? 'its process has ended' : 'its lease is over');
+    dropWorker(step, worker);
+  }
   for (const hold of holds) {
     const task = currentTask(step, hold);
     if (task !== undefined) endAttempt(step, task, lossOf(task, worker, hold, how));
   }
 }
 
-function lossOf(task: TaskRecord, worker: WorkerRecord, hold: Hold, how: 'died' | 'silent'): AttemptEnd {
+function leave(step: Step, worker: WorkerRecord, message: string): void {
+  report(step, 'worker-left', worker, message);
+  dropWorker(step, worker);
+}
+
+function lossOf(task: TaskRecord, worker: WorkerRecord, hold: Hold, how: ProcessEnd | 'silent'): AttemptEnd {
   const { workerId } = worker;
   if (hold.recovered && !hold.started) {
     const message = `the coordinator restarted and worker ${workerId} did not come back with it`;
     return judged('RELEASED', 'RELEASED', message);
+  }
+  if (how === 'killed') {
+    return judged('RELEASED', 'RELEASED', `the process of worker ${workerId} was ended by its supervisor`);
   }
   if (!hold.started) {
     return judged('WORKER_LOST', 'WORKER_LOST', `worker ${workerId} was lost before it said that it had started`);
@@ -439,6 +475,7 @@ function renew(step: Step, worker: WorkerRecord, atMonoMs: number): void {
   const { timers, config } = step.state;
   worker.lastFrameMonoMs = atMonoMs;
   worker.stallGrantedMs = 0;
+  if (worker.processEnd !== null) return;
   const untilMs = atMonoMs + config.leaseMs + leaseMarginMs(config.leaseMs);
   timers.atMono(worker.lease, untilMs, { kind: 'lease', worker });
 }

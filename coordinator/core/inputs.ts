@@ -25,6 +25,9 @@ export interface HelloInfo {
   readonly unsentReports: readonly AttemptRef[];
 }
 
+/** How a process ended: by itself, or because its supervisor ended it on purpose, for reasons that no task of it has given. */
+export type ProcessEnd = 'died' | 'killed';
+
 /** A worker's own measurements. */
 export interface WorkerLoad {
   readonly cpuMillis: number;
@@ -107,6 +110,8 @@ export type Input =
       readonly takenBack: readonly AttemptRef[];
     }
   | { readonly kind: 'sessionEnded'; readonly sessionId: number }
+  /** A worker's process is known to have ended, by somebody who has seen it end. */
+  | { readonly kind: 'processEnded'; readonly incarnation: string; readonly how: ProcessEnd }
   /** The coordinator listens: what was RUNNING before the restart is waited for from now on. */
   | { readonly kind: 'listening' }
   /** The process stood still for `gapMs`: nobody's silence in that time counts. */

@@ -176,6 +176,7 @@ function checkWorker(state: SchedulerState, worker: WorkerRecord): void {
     must(hello !== null, 'a connected worker has said hello', workerId);
   }
   must(worker.drainedBy === drainFor(state, workerId), 'a worker knows the drain that it fits', workerId);
+  must(worker.processEnd === null || sessionId !== null, 'a process that has ended is known by its stream', workerId);
   must(!worker.superseded || sessionId === null, 'a superseded worker has no stream', workerId, incarnation);
   must(sessionId !== null || !worker.suspect, 'a disconnected worker is not suspect', workerId);
   if (hello !== null) {

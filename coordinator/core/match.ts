@@ -7,7 +7,7 @@ import type { CoreConfig } from './config.js';
 import type { Waiting } from './outputs.js';
 import type { Domain, ReadyQueue } from './ready-queue.js';
 import type { TaskRecord } from './state.js';
-import { hasRoom, isReady, loadShare, type SlotNode, type WorkerRecord } from './worker.js';
+import { hasRoom, isReady, loadShare, workerState, type SlotNode, type WorkerRecord } from './worker.js';
 
 export interface MatchClass {
   readonly key: string;
@@ -132,7 +132,8 @@ export class Matcher {
   /** Connected workers that could take a task of the class, free or not. */
   capableWorkers(matchClass: MatchClass): number {
     let count = 0;
-    for (const worker of matchClass.workers.keys()) if (worker.sessionId !== null && !worker.superseded) count += 1;
+    for (const worker of matchClass.workers.keys())
+      if (workerState(worker) !== 'DISCONNECTED' && !worker.superseded) count += 1;
     return count;
   }
 

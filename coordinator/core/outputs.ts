@@ -91,6 +91,8 @@ export interface TaskCounts {
 export interface Totals {
   submitted: number;
   assigned: number;
+  /** Attempts handed out after their task's first. */
+  attemptsRetried: number;
   succeeded: number;
   cancelled: number;
   expired: number;
@@ -225,6 +227,21 @@ export type CoreEvent =
       readonly incarnation: string;
       readonly attempts: number;
       readonly message: string;
+    }
+  /** Once for each attempt whose handler is known to have been entered; before its `attempt-ended`, unless that was a verdict. */
+  | {
+      readonly name: 'attempt-started';
+      readonly taskId: string;
+      readonly type: string;
+      readonly attempt: number;
+      readonly workerId: string;
+      /**
+       * From handing it out to the arrival of the news, in milliseconds on the monotonic clock; if a report brought it, without the
+       * time that the handler ran. Null: handed out by an earlier coordinator, so it was not measured.
+       */
+      readonly startMs: number | null;
+      /** Its process had started one before. */
+      readonly reused: boolean;
     }
   | {
       readonly name: 'attempt-ended';

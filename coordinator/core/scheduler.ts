@@ -11,12 +11,13 @@ import {
   applyFrame,
   applyHello,
   applyHoldLimit,
+  applyLeaseEnd,
   applyListening,
+  applyProcessEnded,
   applySessionEnded,
   applyStalled,
   applySuspect,
   createWorker,
-  loseWorker,
 } from './fleet.js';
 import type { Input, Now, StepContext } from './inputs.js';
 import { leaseMarginMs } from './lease.js';
@@ -88,7 +89,7 @@ export function restore(
     if (task.state === 'RUNNING') {
       const worker = state.incarnations.get(task.incarnation) ?? createWorker(state, task.workerId, task.incarnation);
       if (!state.workersById.has(task.workerId)) state.workersById.set(task.workerId, worker);
-      addHold(state, worker, task, true);
+      addHold(state, worker, task, null);
     }
   }
 }
@@ -138,6 +139,8 @@ function apply(current: Step, input: Input): void {
       return applySuspect(current, input);
     case 'sessionEnded':
       return applySessionEnded(current, input);
+    case 'processEnded':
+      return applyProcessEnded(current, input);
     case 'listening':
       return applyListening(current);
     case 'stalled':
@@ -158,7 +161,7 @@ function expire(current: Step, now: Now): boolean {
 function fire(current: Step, target: TimerTarget): void {
   switch (target.kind) {
     case 'lease':
-      return loseWorker(current, target.worker, 'silent');
+      return applyLeaseEnd(current, target.worker);
     case 'hold':
       return applyHoldLimit(current, target.worker, target.hold);
     case 'due':

@@ -117,6 +117,7 @@ export function createState(config: CoreConfig, random: Random): SchedulerState 
     totals: {
       submitted: 0,
       assigned: 0,
+      attemptsRetried: 0,
       succeeded: 0,
       cancelled: 0,
       expired: 0,

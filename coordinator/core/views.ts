@@ -56,6 +56,7 @@ function stateMessage(worker: WorkerRecord, now: Now): string {
   const leaseLeftMs = Math.max(0, Math.round(worker.lease.atMs - now.monoMs));
   switch (workerState(worker)) {
     case 'DISCONNECTED':
+      if (worker.processEnd !== null) return 'its process has ended; what it had sent is still read';
       return worker.hello === null
         ? `held attempts when the coordinator restarted and has not come back; waited for ${leaseLeftMs} ms more`
         : `its stream has ended; what it holds is kept for ${leaseLeftMs} ms more`;

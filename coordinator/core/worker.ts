@@ -20,7 +20,7 @@
  * ```
  */
 import type { HeapNode } from './heap.js';
-import type { HelloInfo, WorkerLoad } from './inputs.js';
+import type { HelloInfo, ProcessEnd, WorkerLoad } from './inputs.js';
 import type { MatchClass } from './match.js';
 import type { CancelReason, HoldState, WorkerState } from './outputs.js';
 import type { AttemptRef } from './task.js';
@@ -31,6 +31,8 @@ export interface Hold {
   readonly ref: AttemptRef;
   readonly type: string;
   readonly assignWallMs: number;
+  /** When it was handed out, on the monotonic clock; null: by an earlier coordinator, whose clock is gone. */
+  readonly assignMonoMs: number | null;
   /** Its task has cost a worker before; a worker holds at most one such. */
   readonly crashed: boolean;
   /** Handed out by an earlier coordinator, and its worker has not come back: whether it was started is not known. */
@@ -68,6 +70,8 @@ export interface WorkerRecord {
   drainedBy: string | null;
   /** Another incarnation has its id: it gets nothing new and may not come back. */
   superseded: boolean;
+  /** Its process has ended, and its stream has not: what it had sent is still read. Null: not known to have. */
+  processEnd: ProcessEnd | null;
   /** By task id: a worker never holds two attempts of one task. */
   readonly holds: Map<string, Hold>;
   readonly holdsByType: Map<string, number>;
@@ -88,7 +92,7 @@ export interface WorkerRecord {
 }
 
 export function workerState(worker: WorkerRecord): WorkerState {
-  if (worker.sessionId === null) return 'DISCONNECTED';
+  if (worker.sessionId === null || worker.processEnd !== null) return 'DISCONNECTED';
   if (worker.draining || worker.drainedBy !== null) return 'DRAINING';
   return worker.suspect ? 'SUSPECT' : 'READY';
 }

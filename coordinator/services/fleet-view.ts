@@ -128,6 +128,7 @@ function totalsView(totals: Readonly<core.Totals>): FleetTotals {
   return create(FleetTotalsSchema, {
     submittedCount: BigInt(totals.submitted),
     assignedCount: BigInt(totals.assigned),
+    retryCount: BigInt(totals.attemptsRetried),
     succeededCount: BigInt(totals.succeeded),
     cancelledCount: BigInt(totals.cancelled),
     expiredCount: BigInt(totals.expired),

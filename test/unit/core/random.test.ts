@@ -115,7 +115,8 @@ class Monkey {
   private session(): Input | undefined {
     const worker = this.oneOf(this.workers().filter(({ sessionId }) => sessionId !== null));
     if (worker === undefined || worker.sessionId === null) return undefined;
-    const { sessionId } = worker;
+    const { sessionId, incarnation } = worker;
+    if (this.chance(0.1)) return { kind: 'processEnded', incarnation, how: this.chance(0.5) ? 'died' : 'killed' };
     if (this.chance(0.5)) return { kind: 'sessionEnded', sessionId };
     const sent = [...worker.holds.values()].filter(({ state }) => state === 'SENT').map(({ ref }) => ref);
     const suspect = this.chance(0.5);
