@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import ms from 'ms';
 import { CORE_DEFAULTS } from './core/config.js';
-import { isLocal, parseListenAddress, type ListenAddress } from './listen-address.js';
+import { formatAddress, isLocal, parseListenAddress, type ListenAddress } from './listen-address.js';
 import { openStore, storeDefaults } from './store/open-store.js';
 import { packageVersion } from '../proto/package-version.js';
 import { LOG_LEVELS, parseCommand, parseTimeMs, UsageExit } from '../proto/program-options.js';
@@ -46,29 +46,76 @@ const MIB = 1_048_576;
 /** A worker drops a stream that leaves a frame unacknowledged for half a lease, and an acknowledgement may take 200 ms. */
 const MIN_LEASE_MS = 1_000;
 
+const DEFAULTS = {
+  listen: { kind: 'tcp', host: '127.0.0.1', port: 7_070 },
+  http: { kind: 'tcp', host: '127.0.0.1', port: 7_071 },
+  store: 'sqlite:./remuda.db',
+  heartbeatIntervalMs: 5_000,
+  stuckGraceMs: CORE_DEFAULTS.stuckGraceMs,
+  maxOpenTasks: CORE_DEFAULTS.maxOpenTasks,
+  maxPayloadBytes: MIB,
+  maxWorkers: CORE_DEFAULTS.maxWorkers,
+  balancing: CORE_DEFAULTS.balancing,
+  headStartMs: CORE_DEFAULTS.headStartMs,
+  logLevel: 'info',
+  insecure: false,
+} as const satisfies Omit<CoordinatorConfig, 'maxStoreBytes' | 'leaseMs'>;
+
+/** The defaults of what depends on something else. */
+function derivedDefaults({
+  heartbeatIntervalMs,
+  store,
+}: Pick<CoordinatorConfig, 'heartbeatIntervalMs' | 'store'>): Pick<CoordinatorConfig, 'leaseMs' | 'maxStoreBytes'> {
+  return {
+    leaseMs: Math.max(MIN_LEASE_MS, heartbeatIntervalMs * 3),
+    maxStoreBytes: storeDefaults(store).limitBytes,
+  };
+}
+
+/**
+ * A whole config from the parts that differ from the defaults, which are those of the flags. Checks nothing: for a program that
+ * has checked its own options.
+ */
+export function coordinatorConfig(given: Partial<CoordinatorConfig> = {}): CoordinatorConfig {
+  const config = { ...DEFAULTS, ...given };
+  return { ...derivedDefaults(config), ...config };
+}
+
 /** Every flag with its value's name, meaning and default; the variable is REMUDA_ and the flag's name. */
 const FLAGS = {
-  listen: ['ADDRESS', 'where gRPC is served: HOST:PORT or unix:PATH; port 0 takes a free one', '127.0.0.1:7070'],
-  http: ['ADDRESS', 'where /metrics, /healthz and /readyz are served, or off', '127.0.0.1:7071'],
-  store: ['STORE', 'where tasks are durable: sqlite:PATH; or memory:, which keeps nothing', 'sqlite:./remuda.db'],
+  listen: [
+    'ADDRESS',
+    'where gRPC is served: HOST:PORT or unix:PATH; port 0 takes a free one',
+    formatAddress(DEFAULTS.listen),
+  ],
+  http: ['ADDRESS', 'where /metrics, /healthz and /readyz are served, or off', formatAddress(DEFAULTS.http)],
+  store: ['STORE', 'where tasks are durable: sqlite:PATH; or memory:, which keeps nothing', DEFAULTS.store],
   'max-store-bytes': [
     'N',
     'bytes in use in the store at which new tasks are refused, 16,777,216 to 1,099,511,627,776 (default: 8 GiB, memory: 256 MiB)',
     '',
   ],
-  'heartbeat-interval': ['TIME', 'how often workers send a heartbeat, 100ms to 5m', '5s'],
+  'heartbeat-interval': ['TIME', 'how often workers send a heartbeat, 100ms to 5m', ms(DEFAULTS.heartbeatIntervalMs)],
   lease: [
     'TIME',
     'how long a silent worker keeps its tasks: at least 1s and two heartbeats, at most 1h (default: three heartbeats)',
     '',
   ],
-  'stuck-grace': ['TIME', 'how long a handler may take to settle after its abort, 100ms to 10m', '10s'],
-  'max-open-tasks': ['N', 'unfinished tasks, at most; 1 to 10,000,000', String(CORE_DEFAULTS.maxOpenTasks)],
-  'max-payload-bytes': ['N', 'bytes of one payload or result, at most; 1,024 to 67,108,864', String(MIB)],
-  'max-workers': ['N', 'known worker processes, at most; 1 to 100,000', String(CORE_DEFAULTS.maxWorkers)],
-  balancing: ['HOW', 'least-loaded or round-robin', CORE_DEFAULTS.balancing],
-  'head-start': ['TIME', 'what a point of priority is worth against waiting, 0s to 1h', '10s'],
-  'log-level': ['LEVEL', LOG_LEVELS.join(', '), 'info'],
+  'stuck-grace': [
+    'TIME',
+    'how long a handler may take to settle after its abort, 100ms to 10m',
+    ms(DEFAULTS.stuckGraceMs),
+  ],
+  'max-open-tasks': ['N', 'unfinished tasks, at most; 1 to 10,000,000', String(DEFAULTS.maxOpenTasks)],
+  'max-payload-bytes': [
+    'N',
+    'bytes of one payload or result, at most; 1,024 to 67,108,864',
+    String(DEFAULTS.maxPayloadBytes),
+  ],
+  'max-workers': ['N', 'known worker processes, at most; 1 to 100,000', String(DEFAULTS.maxWorkers)],
+  balancing: ['HOW', 'least-loaded or round-robin', DEFAULTS.balancing],
+  'head-start': ['TIME', 'what a point of priority is worth against waiting, 0s to 1h', ms(DEFAULTS.headStartMs)],
+  'log-level': ['LEVEL', LOG_LEVELS.join(', '), DEFAULTS.logLevel],
 } as const satisfies Readonly<Record<string, readonly [value: string, meaning: string, defaultValue: string]>>;
 
 type Flag = keyof typeof FLAGS;
@@ -100,18 +147,19 @@ export function parseConfig(argv: readonly string[], env: Env): CoordinatorConfi
   const insecure = insecureFlag || isTrue(env.REMUDA_INSECURE, faults);
   const store = read.store();
   const heartbeatIntervalMs = read.time('heartbeat-interval', 100, 5 * MINUTE_MS);
+  const derived = derivedDefaults({ heartbeatIntervalMs, store });
   const config: CoordinatorConfig = {
     listen: read.address('listen', insecure),
     http: read.text('http') === 'off' ? null : read.address('http', insecure),
     store,
     maxStoreBytes:
       read.text('max-store-bytes') === ''
-        ? storeDefaults(store).limitBytes
+        ? derived.maxStoreBytes
         : read.integer('max-store-bytes', 16 * MIB, 1_048_576 * MIB),
     heartbeatIntervalMs,
     leaseMs:
       read.text('lease') === ''
-        ? Math.max(MIN_LEASE_MS, heartbeatIntervalMs * 3)
+        ? derived.leaseMs
         : read.time('lease', Math.max(MIN_LEASE_MS, heartbeatIntervalMs * 2), HOUR_MS),
     stuckGraceMs: read.time('stuck-grace', 100, 10 * MINUTE_MS),
     maxOpenTasks: read.integer('max-open-tasks', 1, 10_000_000),

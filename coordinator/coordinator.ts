@@ -5,8 +5,11 @@ import type { Logger } from 'pino';
 import { packageVersion } from '../proto/package-version.js';
 import type { CoordinatorConfig } from './config.js';
 import { CORE_DEFAULTS } from './core/config.js';
+import type { FleetGlance as CoreGlance } from './core/fleet-glance.js';
+import type { ProcessEnd } from './core/inputs.js';
+import type { CoreEvent } from './core/outputs.js';
 import { Engine } from './engine.js';
-import { HttpServer } from './http/http-server.js';
+import { HttpServer, type HttpText } from './http/http-server.js';
 import { clearStaleSocket, formatAddress, type ListenAddress } from './listen-address.js';
 import { CoreEventLog } from './logging.js';
 import { Metrics } from './metrics.js';
@@ -24,6 +27,32 @@ export interface CoordinatorDeps {
   readonly log: Logger;
   /** The coordinator must not go on, and neither must its process: exit with this code, at once. */
   readonly onFatal: (error: Error, exitCode: number) => void;
+  /** Told of all that happens. Default: nobody. */
+  readonly observer?: CoordinatorObserver;
+  /** What the HTTP side serves beside its own pages: path, and what makes the text for each GET. Default: nothing. */
+  readonly routes?: ReadonlyMap<string, () => HttpText>;
+}
+
+/**
+ * Somebody in the same thread who follows what happens. The calls come from inside the engine's loop: they must be short, must
+ * not wait, and what they throw is taken for a bug of the coordinator (onFatal).
+ */
+export interface CoordinatorObserver {
+  /** Something has happened, and is durable. Each, in order. */
+  onEvent(event: CoreEvent): void;
+  /**
+   * A batch is durable and its events have been told. Nothing of it has left yet: whoever has an answer, an acknowledgement or an
+   * assignment finds that the observer has heard of it.
+   */
+  onSettled(): void;
+  /** The store refuses what it may take later, as the message says; null: it takes everything again. */
+  onStoreTrouble(message: string | null): void;
+}
+
+/** The state of now, for who shares the coordinator's thread. */
+export interface FleetGlance extends CoreGlance {
+  /** Why new work is refused; null: it is not. */
+  readonly refusal: Engine['refusal'];
 }
 
 /** Where a started coordinator is reached: as told, with real ports. */
@@ -43,10 +72,14 @@ const ANSWERS_MS = 1_000;
 /** How long a faulty process waits for the store's thread. */
 const ABANDON_MS = 1_000;
 
+const NO_ROUTES: ReadonlyMap<string, () => HttpText> = new Map();
+
 /** The composition root: builds the coordinator, starts and stops it. One life each. */
 export class Coordinator {
   readonly #config: CoordinatorConfig;
   readonly #log: Logger;
+  readonly #eventLog: CoreEventLog;
+  readonly #observer: CoordinatorObserver | undefined;
   readonly #store: Store;
   readonly #engine: Engine;
   readonly #sessions: SessionHost;
@@ -57,7 +90,7 @@ export class Coordinator {
   readonly #http: HttpServer | null;
   #stopped: Promise<void> | undefined;
 
-  constructor(config: CoordinatorConfig, { log, onFatal }: CoordinatorDeps) {
+  constructor(config: CoordinatorConfig, { log, onFatal, observer, routes = NO_ROUTES }: CoordinatorDeps) {
     const version = packageVersion();
     const runtime = systemRuntime;
     const { maxPayloadBytes, heartbeatIntervalMs, leaseMs, stuckGraceMs } = config;
@@ -67,7 +100,8 @@ export class Coordinator {
     };
     this.#config = config;
     this.#log = log;
-    const eventLog = new CoreEventLog(log, () => runtime.now().monoMs);
+    this.#observer = observer;
+    this.#eventLog = new CoreEventLog(log, () => runtime.now().monoMs);
     this.#store = openStore(config.store, config.maxStoreBytes);
     this.#engine = new Engine({
       store: this.#store,
@@ -78,9 +112,9 @@ export class Coordinator {
       retention: { maxAcknowledged: storeDefaults(config.store).maxAcknowledged },
       onFatal,
       onEvent: (event) => {
-        eventLog.write(event);
-        this.#metrics.onEvent(event);
+        this.#onEvent(event);
       },
+      onSettled: () => observer?.onSettled(),
       onBatch: (batch) => {
         this.#metrics.onBatch(batch);
       },
@@ -123,8 +157,8 @@ export class Coordinator {
     addReflection(this.#server);
     const notReady = (): string | null => engine.refusal?.message ?? null;
     const { http: listen } = config;
-    this.#http =
-      listen === null ? null : new HttpServer({ listen, metrics: () => this.#metrics.scrape(), notReady, onBug });
+    const metrics = (): Promise<HttpText> => this.#metrics.scrape();
+    this.#http = listen === null ? null : new HttpServer({ listen, metrics, routes, notReady, onBug });
   }
 
   /**
@@ -142,6 +176,23 @@ export class Coordinator {
     this.#health.set('SERVING');
     this.#log.info({ listen, http, store: this.#config.store, version: packageVersion() }, 'ready');
     return { listen, http };
+  }
+
+  /**
+   * Says that the process of a worker has ended, from who has seen it end. What it held goes elsewhere, once its stream has been
+   * read to its end (at most 1 s later): charged as a crash where it had been started and `died` by itself, free of charge where it
+   * was `killed` on purpose. The incarnation may not come (back).
+   */
+  processEnded(incarnation: string, how: ProcessEnd): void {
+    this.#engine.processEnded(incarnation, how);
+  }
+
+  /**
+   * Looks at the state of now, without a copy. Cheap enough for every batch. Within {@link CoordinatorObserver.onSettled} it is what
+   * is durable; at other times it may be one batch ahead of the store.
+   */
+  glance(): FleetGlance {
+    return { ...this.#engine.glance(), refusal: this.#engine.refusal };
   }
 
   /** Stops in good order: answers what has arrived, ends the streams, closes the store. Idempotent; also after a failed start. */
@@ -181,6 +232,12 @@ export class Coordinator {
     if (this.#stopped !== undefined) throw new Error('the coordinator was stopped while it started');
   }
 
+  #onEvent(event: CoreEvent): void {
+    this.#eventLog.write(event);
+    this.#metrics.onEvent(event);
+    this.#observer?.onEvent(event);
+  }
+
   #onPurged(purged: Purged): void {
     this.#metrics.onPurged(purged);
     const { deadLetters: count } = purged;
@@ -199,6 +256,7 @@ export class Coordinator {
         'store-refuses',
       );
     if (this.#stopped === undefined) this.#health.set(message === null ? 'SERVING' : 'NOT_SERVING');
+    this.#observer?.onStoreTrouble(message);
   }
 
   async #bind(): Promise<ListenAddress> {

@@ -12,7 +12,8 @@
  */
 import { AnswerReader } from './answer-reader.js';
 import type { CoreConfig, Random } from './core/config.js';
-import type { Input } from './core/inputs.js';
+import { fleetGlance, type FleetGlance } from './core/fleet-glance.js';
+import type { Input, ProcessEnd } from './core/inputs.js';
 import type {
   CoreEvent,
   FleetStatsView,
@@ -72,7 +73,10 @@ export interface EngineOptions {
   readonly inbox: InboxLimits;
   /** Called once when the process must not go on; what is in memory is not to be trusted then. */
   readonly onFatal: (error: Error, exitCode: number) => void;
+  /** Told of each event, in order, once it is durable. */
   readonly onEvent?: (event: CoreEvent) => void;
+  /** Called once for each batch, when it is durable and its events have been told, before anything of it leaves. */
+  readonly onSettled?: () => void;
   readonly onBatch?: (batch: BatchFigures) => void;
   /** How long ended tasks are kept. Default: RETENTION_DEFAULTS. */
   readonly retention?: Partial<RetentionOptions>;
@@ -153,6 +157,11 @@ export class Engine {
   /** Counts of now, for metrics: may be one batch ahead of the store. */
   stats(): FleetStatsView {
     return fleetStats(this.#state);
+  }
+
+  /** A look at the state, without a copy: within `onSettled` as it is durable, at other times maybe one batch ahead of the store. */
+  glance(): FleetGlance {
+    return fleetGlance(this.#state, this.#options.runtime.now());
   }
 
   /** What the store keeps, as of its newest commit. */
@@ -241,6 +250,15 @@ export class Engine {
   /** Nothing was read of some streams for this long: nobody's silence in that time counts. */
   wasDeaf(deafMs: number): void {
     if (this.#status === 'running' && deafMs > STALL_MS) this.#grantStall(deafMs);
+  }
+
+  /**
+   * Somebody has seen the process of a worker end: what it held goes elsewhere when what it had sent has been read. An
+   * incarnation that nobody knows may not come any more.
+   */
+  processEnded(incarnation: string, how: ProcessEnd): void {
+    if (this.#status === 'running' || this.#status === 'stopping')
+      this.#push({ kind: 'processEnded', incarnation, how });
   }
 
   /** Calls back once, when the inbox has room again. */
@@ -453,10 +471,15 @@ export class Engine {
     if ((before === 0) !== (this.#refusedCalls.size === 0)) this.#options.onStoreTrouble?.(message);
   }
 
+  /**
+   * Who observes is told before anybody else can know, which is a promise: a program that has its answer, and asks its pool for
+   * figures, finds that answer counted. So events and `onSettled` come before the first frame and the first reply.
+   */
   #letOut({ outputs }: StepResult, bodies: ReadonlyMap<string, TaskBody>): void {
     const bySession = new Map<number, SessionOutput[]>();
     const replies: { token: ReplyToken; reply: Reply }[] = [];
     for (const output of outputs) this.#sort(output, bodies, bySession, replies);
+    this.#options.onSettled?.();
     for (const [sessionId, forSession] of bySession) this.#gateway?.deliver(sessionId, forSession);
     for (const { token, reply } of replies) {
       if (reply.kind === 'task') this.#answers.add(token, reply);

@@ -6,7 +6,13 @@
  * const coordinator = new Coordinator(config, { log: pino(), onFatal: (error, code) => process.exit(code) });
  * await coordinator.start();
  */
-export { Coordinator, type CoordinatorAddresses, type CoordinatorDeps } from './coordinator.js';
-export { parseConfig, type CoordinatorConfig } from './config.js';
+export {
+  Coordinator,
+  type CoordinatorAddresses,
+  type CoordinatorDeps,
+  type CoordinatorObserver,
+  type FleetGlance,
+} from './coordinator.js';
+export { coordinatorConfig, parseConfig, type CoordinatorConfig } from './config.js';
 export { UsageExit } from '../proto/program-options.js';
 export type { ListenAddress } from './listen-address.js';

@@ -132,7 +132,8 @@ export class Matcher {
   /** Connected workers that could take a task of the class, free or not. */
   capableWorkers(matchClass: MatchClass): number {
     let count = 0;
-    for (const worker of matchClass.workers.keys()) if (workerState(worker) !== 'DISCONNECTED' && !worker.superseded) count += 1;
+    for (const worker of matchClass.workers.keys())
+      if (workerState(worker) !== 'DISCONNECTED' && !worker.superseded) count += 1;
     return count;
   }
 

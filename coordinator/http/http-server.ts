@@ -2,10 +2,18 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { isIP, type AddressInfo } from 'node:net';
 import { clearStaleSocket, type ListenAddress } from '../listen-address.js';
 
+/** A page that can be read. */
+export interface HttpText {
+  readonly contentType: string;
+  readonly text: string;
+}
+
 export interface HttpServerOptions {
   readonly listen: ListenAddress;
   /** The metrics in Prometheus' text format. */
-  readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>;
+  readonly metrics: () => Promise<HttpText>;
+  /** More pages, by path. Those of the coordinator itself come first. */
+  readonly routes: ReadonlyMap<string, () => HttpText>;
   /** Why new work is refused; null: the coordinator is ready. */
   readonly notReady: () => string | null;
   /** Told of errors that should not happen. */
@@ -23,7 +31,9 @@ interface Answer {
 const MAX_CONNECTIONS = 64;
 const TEXT = 'text/plain; charset=utf-8';
 
-/** The operator's HTTP side: /metrics, /healthz, /readyz. */
+const OWN_PATHS = ['/metrics', '/healthz', '/readyz'];
+
+/** The operator's HTTP side: /metrics, /healthz, /readyz, and what it is given. */
 export class HttpServer {
   readonly #options: HttpServerOptions;
   readonly #server: Server;
@@ -109,7 +119,10 @@ export class HttpServer {
       const why = this.#options.notReady();
       return why === null ? { status: 200, text: 'ready\n' } : { status: 503, text: `not ready: ${why}\n` };
     }
-    return { status: 404, text: 'there are /metrics, /healthz and /readyz\n' };
+    const page = this.#options.routes.get(path ?? '');
+    if (page !== undefined) return { status: 200, ...page() };
+    const paths = [...new Set([...OWN_PATHS, ...this.#options.routes.keys()])];
+    return { status: 404, text: `there are ${paths.slice(0, -1).join(', ')} and ${paths.at(-1)}\n` };
   }
 
   /**

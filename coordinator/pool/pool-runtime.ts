@@ -119,7 +119,7 @@ export class PoolRuntime {
         this.#askToEnd(message.graceful ? (message.timeoutMs ?? DAY_MS) : 0);
         break;
       case 'askOpen':
-        post({ t: 'open', taskIds: message.taskIds.filter((taskId) => this.#coordinator.isOpen(taskId)) });
+        post({ t: 'open', taskIds: message.taskIds.filter(this.#coordinator.glance().isOpen) });
         break;
       case 'close':
         this.#closed.resolve();

@@ -70,6 +70,8 @@ export interface SimPlan {
   readonly tasks: readonly TaskPlan[];
   readonly faults: FaultPlan;
   readonly handlers: HandlerPlan;
+  /** Supervisors stand beside the coordinator, and tell it of processes that have ended. */
+  readonly tellsOfEnds: boolean;
 }
 
 const TYPES = ['alpha', 'beta', 'gamma'] as const;
@@ -116,6 +118,7 @@ export function drawPlan(random: Prng, wallAtMs: (ms: number) => number): SimPla
       ignoresAbort: share(0.2),
       neverSettles: share(0.1),
     },
+    tellsOfEnds: random.chance(0.5),
   };
 }
 

@@ -1,6 +1,6 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import type { CoreConfig } from '../../coordinator/core/config.js';
-import type { Input } from '../../coordinator/core/inputs.js';
+import type { Input, ProcessEnd } from '../../coordinator/core/inputs.js';
 import { checkInvariants } from '../../coordinator/core/invariants.js';
 import type { SessionOutput } from '../../coordinator/core/outputs.js';
 import type { ReplyToken } from '../../coordinator/core/task.js';
@@ -128,6 +128,11 @@ export class SimCoordinator implements StreamAcceptor, SessionGateway {
     if (refusal !== null) return refusal.reason;
     const token = this.#engine.ask(make, 100, (reply) => this.process.alive && listener(reply));
     return token ?? 'INBOX_FULL';
+  }
+
+  /** A supervisor in the coordinator's own program says so. */
+  processEnded(incarnation: string, how: ProcessEnd): void {
+    if (this.listening) this.#engine.processEnded(incarnation, how);
   }
 
   forget(token: ReplyToken): void {

@@ -1,5 +1,6 @@
 import type { SeatPlan } from './plan.js';
 import type { Prng } from './random.js';
+import type { ProcessEnd } from '../../coordinator/core/inputs.js';
 import { SimWorker, type WorkerParts } from './sim-worker.js';
 import { EXIT_REFUSED } from '../../worker/session-effects.js';
 
@@ -16,6 +17,8 @@ export class SimSeat {
   constructor(
     private readonly parts: WorkerParts,
     readonly plan: SeatPlan,
+    /** Tells the coordinator, if one listens, faster than any stream can. */
+    private readonly tellOfEnd: (incarnation: string, how: ProcessEnd) => void,
   ) {
     this.#random = parts.random.fork();
     this.spawn();
@@ -36,17 +39,19 @@ export class SimSeat {
     const worker: SimWorker = new SimWorker(this.parts, name, this.plan, incarnation, replaces, (code) => {
       if (code === EXIT_REFUSED) this.parts.model.fail('a worker is never refused', name);
       this.#gone(worker);
+      this.tellOfEnd(incarnation, 'died');
     });
     this.#alive.push(worker);
     worker.start();
   }
 
-  /** One of its processes dies; `silently`: nobody hears of it over the network. */
+  /** One of its processes dies; `silently`: with its machine, so that nobody hears of it. */
   crash(silently: boolean): void {
     const worker = this.#alive[this.#random.int(0, this.#alive.length - 1)];
     if (worker === undefined) return;
     worker.kill(silently);
     this.#gone(worker);
+    if (!silently) this.tellOfEnd(worker.incarnation, this.#spawned % 2 === 0 ? 'killed' : 'died');
   }
 
   #gone(worker: SimWorker): void {

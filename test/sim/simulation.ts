@@ -6,6 +6,7 @@
  * more, and everything has to come to an end in bounded time (liveness). {@link Model} judges.
  */
 import { CORE_DEFAULTS, type CoreConfig } from '../../coordinator/core/config.js';
+import type { ProcessEnd } from '../../coordinator/core/inputs.js';
 import type { SessionOutput } from '../../coordinator/core/outputs.js';
 import type { SessionTerms } from '../../coordinator/session/session.js';
 import { MemoryDisk } from '../../coordinator/store/memory-store.js';
@@ -108,7 +109,11 @@ class Simulation {
     const parts = { clock, random: this.#random.fork(), trace: this.#trace, model: this.#model };
     const tempers = (): HandlerPlan => (this.#calm ? CALM : this.#plan.handlers);
     const tamper = (effect: SessionEffect): boolean => this.#letsWorker(effect);
-    this.#seats = seats.map((seat) => new SimSeat({ ...parts, network: this.#network, tempers, tamper }, seat));
+    const tellOfEnd = (incarnation: string, how: ProcessEnd): void => {
+      if (this.#plan.tellsOfEnds) this.#coordinator.processEnded(incarnation, how);
+    };
+    const workerParts = { ...parts, network: this.#network, tempers, tamper };
+    this.#seats = seats.map((seat) => new SimSeat(workerParts, seat, tellOfEnd));
     const lost = (): number => (this.#calm ? 0 : this.#plan.lostCalls);
     const coordinator = (): SimCoordinator => this.#coordinator;
     this.#clients = tasks.map((task) => new SimClient({ ...parts, coordinator, latencyMs, lost }, task));

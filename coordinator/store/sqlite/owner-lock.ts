@@ -101,7 +101,8 @@ function describeOwner(path: string): string {
       start_time: since,
     } = JSON.parse(readFileSync(`${path}.owner`, 'utf8')) as Record<string, unknown>;
     if (typeof host === 'string' && typeof pid === 'number') {
-      return `a coordinator on host ${host}, pid ${pid}, has had it since ${String(since)}`;
+      const which = host === hostname() && pid === process.pid ? ' (this very process)' : '';
+      return `a coordinator on host ${host}, pid ${pid}${which}, has had it since ${String(since)}`;
     }
   } catch {
     // Missing or garbage: the lock alone decides.

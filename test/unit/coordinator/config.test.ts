@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseConfig, type CoordinatorConfig } from '../../../coordinator/config.js';
+import { coordinatorConfig, parseConfig, type CoordinatorConfig } from '../../../coordinator/config.js';
 import { UsageExit } from '../../../proto/program-options.js';
 
 type Env = Readonly<Record<string, string>>;
@@ -200,5 +200,30 @@ describe('parseConfig, faults', () => {
     const { text, code } = usage(['--version']);
     expect(code).toBe(0);
     expect(text).toMatch(/^\d+\.\d+\.\d+/);
+  });
+});
+
+describe('a config made of parts', () => {
+  it('has the defaults of the flags', () => {
+    expect(coordinatorConfig()).toEqual(parseConfig([], {}));
+  });
+
+  it('has the parts as they are, and what depends on them', () => {
+    const parts = { http: null, store: 'memory:', heartbeatIntervalMs: 200, balancing: 'round-robin' } as const;
+    const flags = [
+      '--http',
+      'off',
+      '--store',
+      'memory:',
+      '--heartbeat-interval',
+      '200ms',
+      '--balancing',
+      'round-robin',
+    ];
+    expect(coordinatorConfig(parts)).toEqual(parseConfig(flags, {}));
+    expect(coordinatorConfig({ ...parts, leaseMs: 7, maxStoreBytes: 8 })).toMatchObject({
+      leaseMs: 7,
+      maxStoreBytes: 8,
+    });
   });
 });
