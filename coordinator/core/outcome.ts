@@ -103,6 +103,7 @@ function tellAttemptEnd(step: Step, task: TaskRecord, { end, charge, failure, ta
     taskState,
     reason: failure?.reason ?? '',
     message: failure?.message ?? '',
+    stack: failure?.stack ?? '',
     runMs: end.runMs,
     startDelayMs: end.startDelayMs,
     reported: end.reported,

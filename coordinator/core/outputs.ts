@@ -254,6 +254,8 @@ export type CoreEvent =
       readonly taskState: TaskState;
       readonly reason: string;
       readonly message: string;
+      /** Of user code; empty: there is none. */
+      readonly stack: string;
       readonly runMs: number;
       readonly startDelayMs: number;
       /** The worker's own word; otherwise the coordinator's verdict, and nothing was measured. */

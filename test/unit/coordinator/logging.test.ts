@@ -13,6 +13,7 @@ const FAILED: CoreEvent = {
   charge: 'FAILURE',
   taskState: 'SCHEDULED',
   reason: 'HANDLER_ERROR',
+  stack: '',
   message: 'the database is down',
   runMs: 1,
   startDelayMs: 1,

@@ -1,0 +1,160 @@
+import { execFileSync } from 'node:child_process';
+import { describe, expect, it } from 'vitest';
+import { eventOf, eventsOf, eventually, failure, isAlive, openPool } from './support.js';
+
+describe('workers of a pool', () => {
+  it('should be replaced when they are killed, and their tasks run again at once', async () => {
+    // A lease far longer than the test: nobody waits for it.
+    const { pool } = await openPool({ heartbeatInterval: 60_000 });
+    const names = ['worker-exit', 'worker-error', 'worker-restarted', 'task-failed'] as const;
+    const [exits, errors, restarts, failed] = names.map((name) => eventsOf(pool, name));
+    const task = pool.submitTask({ type: 'sleep', payload: { ms: 1_000 }, retry: { initialBackoffMs: 1 } });
+    const busy = await eventually('a busy worker', () =>
+      pool.getAllWorkersStatus().find(({ state }) => state === 'busy'),
+    );
+    // It must have been started to have failed.
+    await eventually('the handler', () => pool.getPoolMetrics().performance.p50StartMs > 0);
+    process.kill(busy.pid ?? 0, 'SIGKILL');
+    expect(await task).not.toBe(busy.pid);
+    await eventually('the restart', () => restarts?.length === 1);
+    expect(exits).toMatchObject([{ workerId: busy.id, pid: busy.pid, signal: 'SIGKILL', expected: false }]);
+    expect(errors).toMatchObject([{ workerId: busy.id, error: { reason: 'WORKER_FAILED' } }]);
+    expect(restarts).toMatchObject([{ workerId: busy.id, restarts: 1 }]);
+    expect(failed).toMatchObject([{ attempt: 1, retried: true, workerId: busy.id, error: { reason: 'WORKER_DIED' } }]);
+    expect(pool.getPoolMetrics()).toMatchObject({
+      workers: { total: 2, ready: 2 },
+      tasks: { completed: 1, failed: 1, retried: 1, deadLettered: 0 },
+    });
+    expect(pool.getAllWorkersStatus().find(({ id }) => id === busy.id)).toMatchObject({ restarts: 1 });
+  });
+
+  it('should be given up when they fail too often, and be replaced by scaleUp', async () => {
+    const { pool } = await openPool({ maxRestartAttempts: 2, minWorkers: 2 });
+    const health = eventsOf(pool, 'health-changed');
+    const givenUp = eventOf(pool, 'worker-given-up');
+    const id = 'pool/0';
+    for (let kills = 0; kills < 3; kills += 1) {
+      const { pid } = await eventually(`process ${kills} of ${id}`, () =>
+        pool.getAllWorkersStatus().find((worker) => worker.id === id && worker.state === 'ready'),
+      );
+      process.kill(pid ?? 0, 'SIGKILL');
+      await eventually('its end', () => !isAlive(pid ?? 0));
+      await eventually('the pool to know', () => pool.getAllWorkersStatus().every((worker) => worker.pid !== pid));
+    }
+    expect(await givenUp).toMatchObject({ workerId: id, restarts: 2, error: { reason: 'WORKER_GIVEN_UP' } });
+    const { pool: size, workers, health: now } = pool.getPoolMetrics();
+    expect(size).toEqual({ size: 1 });
+    expect(workers).toMatchObject({ total: 1 });
+    expect(now.status).toBe('degraded');
+    expect(now.reasons.join()).toContain('given up');
+    expect(await pool.scaleUp(1)).toEqual({ count: 1, newSize: 2 });
+    expect(pool.getPoolMetrics().health).toEqual({ status: 'healthy', reasons: [] });
+    await eventually('the news', () => health.at(-1)?.status === 'healthy');
+    expect(health.map(({ status }) => status)).toContain('degraded');
+  });
+
+  it('should not be started again with autoRestart false', async () => {
+    const { pool } = await openPool({ autoRestart: false });
+    const givenUp = eventOf(pool, 'worker-given-up');
+    const pid = await pool.submitTask<number>({ type: 'pid' });
+    process.kill(pid, 'SIGKILL');
+    expect((await givenUp).error.message).toContain('autoRestart is false');
+    expect(pool.getPoolMetrics()).toMatchObject({ pool: { size: 1 }, workers: { total: 1 } });
+    expect(await pool.submitTask({ type: 'echo', payload: 1 })).toBe(1);
+  });
+
+  it('should be killed and replaced when they are zombies', async () => {
+    const { pool } = await openPool({ heartbeatInterval: 300 });
+    const zombie = eventOf(pool, 'zombie-detected');
+    const restarted = eventOf(pool, 'worker-restarted');
+    const pid = await pool.submitTask<number>({ type: 'pid' });
+    process.kill(pid, 'SIGSTOP');
+    expect(await zombie).toMatchObject({ pid });
+    await restarted;
+    expect(isAlive(pid)).toBe(false);
+    expect(pool.getPoolMetrics()).toMatchObject({ workers: { total: 2, zombie: 0 }, health: { status: 'degraded' } });
+    expect(pool.getPoolMetrics().health.reasons).toEqual(['a worker was a zombie within the last minute']);
+  });
+
+  it('should be busy, and no zombie, while a handler blocks for many leases', async () => {
+    const { pool } = await openPool({ heartbeatInterval: 200 });
+    const zombies = eventsOf(pool, 'zombie-detected');
+    const task = pool.submitTask({ type: 'block', payload: { ms: 3_000 } });
+    await eventually('a busy worker', () => pool.getPoolMetrics().workers.busy === 1);
+    expect(await task).toBeTypeOf('number');
+    expect(zombies).toEqual([]);
+    expect(pool.getPoolMetrics().tasks).toMatchObject({ completed: 1, failed: 0, retried: 0 });
+  });
+
+  it('should be replaced above the memory limit, after their tasks', async () => {
+    const { pool, log } = await openPool({ poolSize: 1, workerMemoryLimitMB: 300, heartbeatInterval: 200 });
+    const exit = eventOf(pool, 'worker-exit');
+    const restarted = eventOf(pool, 'worker-restarted');
+    const pid = await pool.submitTask<number>({ type: 'hoard', payload: { mib: 350 } });
+    expect(await exit).toMatchObject({ pid, expected: true, code: 0 });
+    await restarted;
+    expect(await pool.submitTask({ type: 'pid' })).not.toBe(pid);
+    expect(pool.getPoolMetrics().tasks).toMatchObject({ completed: 2, failed: 0 });
+    expect(log()).toContain('worker-over-memory-limit');
+  });
+
+  it('should not let a task kill them for ever', async () => {
+    const { pool } = await openPool({ maxRestartAttempts: 10 });
+    const failed = eventsOf(pool, 'task-failed');
+    const error = await failure(pool.submitTask({ type: 'crash', retry: { initialBackoffMs: 1 } }));
+    expect(error.name).toBe('TaskFailedError');
+    await eventually('the last failure', () => failed.at(-1)?.retried === false);
+    expect(failed.filter(({ retried }) => !retried).length).toBe(1);
+    await eventually('both workers', () => pool.getPoolMetrics().workers.ready === 2);
+    expect(await pool.submitTask({ type: 'echo', payload: 1 })).toBe(1);
+  });
+
+  it('should take the processes that they have started with them', async () => {
+    const { pool } = await openPool({ poolSize: 1 });
+    const forked = await pool.submitTask<number>({ type: 'fork' });
+    expect(isAlive(forked)).toBe(true);
+    await pool.shutdown(true);
+    expect(isAlive(forked)).toBe(false);
+  });
+
+  it('should be reached by other programs over the socket', async () => {
+    const { pool } = await openPool();
+    const remuda = new URL('../../../dist/client/cli/main.js', import.meta.url).pathname;
+    const text = execFileSync(process.execPath, [remuda, 'workers', '--json', '--address', pool.address], {
+      encoding: 'utf8',
+    });
+    expect(text).toContain('pool/0');
+    expect(text).toContain('pool/1');
+  });
+});
+
+describe('the log of a pool', () => {
+  it('should have every line of the workers, with who wrote it', async () => {
+    const { pool, log } = await openPool({ poolSize: 1 });
+    expect(await pool.submitTask({ type: 'print', payload: { lines: 20_000 } })).toBe('printed');
+    await pool.shutdown();
+    const lines = log()
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    const printed = lines.filter(({ stream }) => stream === 'stdout').map(({ msg }) => msg);
+    expect(printed).toEqual(Array.from({ length: 20_000 }, (_, line) => `line ${line}`));
+    expect(lines.every(({ worker_id: id, stream }) => stream === undefined || id === 'pool/0')).toBe(true);
+    expect(lines.map(({ msg }) => msg)).toEqual(expect.arrayContaining(['worker-ready', 'worker-exit']));
+  });
+});
+
+describe('the HTTP side of a pool', () => {
+  it('should serve the figures as getPoolMetrics gives them, and those of the coordinator', async () => {
+    const { pool } = await openPool({ httpPort: 0 });
+    await pool.submitTask({ type: 'echo' });
+    const answer = await fetch(`${pool.httpUrl ?? ''}/metrics/worker-pool`);
+    expect(answer.headers.get('content-type')).toContain('application/json');
+    const { performance, ...rest } = (await answer.json()) as ReturnType<typeof pool.getPoolMetrics>;
+    const { performance: own, ...ownRest } = pool.getPoolMetrics();
+    expect(rest).toEqual(ownRest);
+    expect(Object.keys(performance)).toEqual(Object.keys(own));
+    const metrics = await (await fetch(`${pool.httpUrl ?? ''}/metrics`)).text();
+    expect(metrics).toContain('remuda_tasks_ended_total{state="SUCCEEDED"} 1');
+  });
+});
