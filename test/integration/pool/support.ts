@@ -2,7 +2,9 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach } from 'vitest';
+export { isAlive } from '../../support/programs.js';
 import type {
   createWorkerPool as CreateWorkerPool,
   PoolEventName,
@@ -12,11 +14,12 @@ import type {
 } from '../../../coordinator/pool/index.js';
 
 /** The compiled one: a thread can only be started from a JavaScript file. */
-const POOL = new URL('../../../dist/coordinator/pool/index.js', import.meta.url).href;
+export const POOL = fileURLToPath(new URL('../../../dist/coordinator/pool/index.js', import.meta.url));
 export const { createWorkerPool } = (await import(POOL)) as { createWorkerPool: typeof CreateWorkerPool };
 
 const WAIT_MS = 20_000;
-const HANDLERS = `
+/** A handlers file's text. */
+export const HANDLERS = `
 import { setTimeout as delay } from 'node:timers/promises';
 import { spawn } from 'node:child_process';
 const hoard = [];
@@ -101,16 +104,6 @@ export async function failure(call: Promise<unknown>): Promise<Error & { reason?
     return error as Error;
   }
   throw new Error('it was expected to fail');
-}
-
-/** True if there is such a process, and it is not only waiting to be reaped. */
-export function isAlive(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return !stat.slice(stat.lastIndexOf(')')).startsWith(') Z');
-  } catch {
-    return false;
-  }
 }
 
 /** Waits until a look gives something, at every turn of a short timer: for what no event tells of. */
