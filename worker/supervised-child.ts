@@ -24,7 +24,7 @@ export interface ChildEnd {
   readonly killed: boolean;
   /** What it said it would end with; undefined if it did not. */
   readonly said: { readonly code: number; readonly message: string } | undefined;
-  /** The newest lines of its stdout and stderr, oldest first: at most 20, with 8 KiB together. */
+  /** The newest lines of its stdout, then of its stderr: at most 20, with 8 KiB together. Empty ones are left out. */
   readonly lastLines: readonly string[];
   /** Why it could not be started. */
   readonly error: Error | undefined;
@@ -90,8 +90,8 @@ export class SupervisedChild {
     // Node leaves it undefined when there were no descriptors left for the pipes.
     const stdio = (started.stdio as ChildProcess['stdio'] | undefined) ?? [];
     const [, stdout, stderr, socket] = stdio.map((stream) => (stream instanceof Socket ? stream : undefined));
-    if (stdout !== undefined) passThrough(stdout, options.output.stdout, this.lastLines);
-    if (stderr !== undefined) passThrough(stderr, options.output.stderr, this.lastLines);
+    if (stdout !== undefined) passThrough(stdout, options.output.stdout, (line) => this.lastLines.add('stdout', line));
+    if (stderr !== undefined) passThrough(stderr, options.output.stderr, (line) => this.lastLines.add('stderr', line));
     this.socket = socket;
     this.streams = [stdout, stderr, socket].filter((stream) => stream !== undefined);
     this.listen(started);
@@ -198,14 +198,14 @@ function start({ command, args, env }: ChildCommand, options: ChildOptions): Chi
 }
 
 /** Passes output on line by line, so that the lines of several children do not mix; waits when the reader is slow. */
-function passThrough(from: Readable, to: Writable, lastLines: LastLines): void {
+function passThrough(from: Readable, to: Writable, keep: (line: string) => void): void {
   const goOn = () => {
     to.off('drain', goOn);
     to.off('close', goOn);
     from.resume();
   };
   const lines = new LineSplitter((line) => {
-    lastLines.add(line);
+    keep(line);
     // Nobody reads any more: the child does not wait for that.
     if (to.destroyed || to.write(`${line}\n`) || from.isPaused()) return;
     from.pause();
