@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { DAY_MS } from '../proto/bounds.js';
+import { Deferred } from '../proto/deferred.js';
 import { InlinePort } from './inline-port.js';
 import { endGroupAtExit } from './own-group.js';
 import { Runner } from './runner.js';
@@ -279,20 +280,5 @@ export class FleetWorker {
     this.welcomed.reject(new Error(`the worker is over before its first welcome: ${exit.message}`));
     this.over.resolve(exit);
     this.events.emit('left', exit);
-  }
-}
-
-/** A promise and the means to settle it; later calls do nothing. */
-class Deferred<T> {
-  resolve: (value: T) => void = () => undefined;
-  reject: (error: Error) => void = () => undefined;
-  readonly promise = new Promise<T>((resolve, reject) => {
-    this.resolve = resolve;
-    this.reject = reject;
-  });
-
-  constructor() {
-    // Whoever awaits it sees the rejection; nobody has to.
-    this.promise.catch(() => undefined);
   }
 }
