@@ -69,6 +69,7 @@ export class LogWriter {
     if (this.#waitingBytes + bytes > WAITING_BYTES_MAX) {
       this.#lost += 1;
       if (!this.#isFailing) this.#cause = 'lines came faster than they could be written';
+      this.#start();
       return;
     }
     this.#waitingBytes += bytes;
@@ -97,6 +98,10 @@ export class LogWriter {
 
   #add(entry: Entry): void {
     this.#queue.push(entry);
+    this.#start();
+  }
+
+  #start(): void {
     this.#running ??= this.#run();
   }
 

@@ -8,12 +8,12 @@
  * The rules that let writers share it, in one process or in several:
  * - Each append is whole lines in one write() with O_APPEND, which local file systems keep in one piece (NFS does not).
  * - At most a second after the name has come to mean another file (a rotation elsewhere, logrotate, rm) it is opened again.
- * - Who finds the live file full, by its real size, rotates it. No name is ever taken over: link() refuses where rename() replaces.
- *   Of two that rotate at once one finds a name taken and leaves the rest to the other, or there is one rotation more than needed,
- *   which costs what any rotation costs, the oldest file. (Three within the same microseconds could lose a file just begun.)
+ * - Who finds the live file full, by its real size, rotates it under a lock, `PATH.lock`, and looks again when it has that: two that
+ *   shift the names at once would lose files in the middle. Nobody waits for the lock; appends go on, to a file a little too large.
+ *   One that a killed process has left is taken away when it has been in the way for 10 s.
  */
 import { constants, closeSync, mkdirSync, openSync, type BigIntStats } from 'node:fs';
-import { link, mkdir, open, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Appended, LogSink } from './log-writer.js';
 
@@ -42,8 +42,8 @@ const OPEN_FLAGS = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | c
 
 const NEWLINE = Buffer.from('\n');
 
-/** What link() says where the file system has none. */
-const NO_LINKS: ReadonlySet<unknown> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EXDEV']);
+/** A rotation takes milliseconds: a lock that is older than this belongs to nobody. */
+const LOCK_MS_MAX = 10_000;
 
 /** Tries to open a log file, with its folder; the error if that fails. */
 export function openingFault(path: string): Error | undefined {
@@ -66,6 +66,8 @@ export class RotatingFile implements LogSink {
   #isTorn = false;
   #lookMs = -Infinity;
   #cannotRotate = false;
+  /** Another's lock, and since when it has been in the way. */
+  #lockSeen: { readonly id: string; readonly sinceMs: number } | undefined;
 
   constructor(options: RotatingFileOptions) {
     this.#options = options;
@@ -106,7 +108,7 @@ export class RotatingFile implements LogSink {
     this.#lookMs = nowMs + CHECK_MS;
     const handle = await this.#current();
     if (this.#fits(bytes)) return handle;
-    await this.#rotate();
+    await this.#rotate(bytes);
     return this.#current();
   }
 
@@ -133,37 +135,46 @@ export class RotatingFile implements LogSink {
     return handle;
   }
 
-  async #rotate(): Promise<void> {
+  /** Unless another does it, or has done it: so that so many bytes fit. */
+  async #rotate(bytes: number): Promise<void> {
     const { path, maxFiles, onNotRotated } = this.#options;
     try {
-      await unlink(`${path}.${maxFiles}`).catch(unlessMissing);
-      let isAlone = true;
-      for (let number = maxFiles - 1; isAlone && number > 0; number -= 1) {
-        isAlone = await move(`${path}.${number}`, `${path}.${number + 1}`);
+      if (!(await this.#lock())) return;
+      try {
+        await this.#current();
+        for (let number = this.#fits(bytes) ? 0 : maxFiles; number > 0; number -= 1) {
+          const from = number === 1 ? path : `${path}.${number - 1}`;
+          await rename(from, `${path}.${number}`).catch(unlessMissing);
+        }
+      } finally {
+        await unlink(this.#lockPath).catch(unlessMissing);
       }
-      if (isAlone) await move(path, `${path}.1`);
       this.#cannotRotate = false;
     } catch (error) {
       if (!this.#cannotRotate) onNotRotated(asError(error));
       this.#cannotRotate = true;
     }
   }
-}
 
-/** Renames a file, if it is there; false if the new name is taken. */
-async function move(from: string, to: string): Promise<boolean> {
-  try {
-    await link(from, to);
-  } catch (error) {
-    const code = codeOf(error);
-    if (code === 'EEXIST') return false;
-    // There two writers that rotate at once may lose a file; one alone never does.
-    if (NO_LINKS.has(code)) await rename(from, to).catch(unlessMissing);
-    else unlessMissing(error);
-    return true;
+  get #lockPath(): string {
+    return `${this.#options.path}.lock`;
   }
-  await unlink(from).catch(unlessMissing);
-  return true;
+
+  /** False: another has it. */
+  async #lock(): Promise<boolean> {
+    try {
+      await (await open(this.#lockPath, 'wx', FILE_MODE)).close();
+      return true;
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST') throw error;
+    }
+    const held = await statIfThere(this.#lockPath);
+    const id = held === undefined ? '' : `${held.ino}:${held.ctimeNs}`;
+    const nowMs = this.#options.nowMs();
+    if (this.#lockSeen?.id !== id) this.#lockSeen = { id, sinceMs: nowMs };
+    else if (nowMs - this.#lockSeen.sinceMs >= LOCK_MS_MAX) await unlink(this.#lockPath).catch(unlessMissing);
+    return false;
+  }
 }
 
 async function statIfThere(path: string): Promise<BigIntStats | undefined> {
