@@ -18,6 +18,7 @@ import { dataPayload, type PayloadContent } from '../proto/payload.js';
 import { AttemptBook, attemptKey, type HeldAttempt } from './attempt-book.js';
 import { ReportOutbox } from './report-outbox.js';
 import type { SessionEffect } from './session-effects.js';
+import { isRepeat } from './session-messages.js';
 import type { SessionOptions } from './session-options.js';
 import type { AbortCause } from './task-handler.js';
 import type { AttemptKey, Settlement } from './session-messages.js';
@@ -68,7 +69,7 @@ export class AttemptKeeper {
     this.outbox.markAllUnsent();
     for (const attempt of this.book.all()) {
       if (attempt.discarded) continue;
-      const started = attempt.stage === 'started';
+      const started = mayHaveStarted(attempt);
       attempt.startTold = started;
       running.push(create(HeldAttemptSchema, { attempt: attempt.ref, started }));
     }
@@ -265,7 +266,7 @@ export class AttemptKeeper {
   offerTo(sink: AttemptSink): void {
     this.givenBack = this.givenBack.filter((ref) => !sink.notStarted(ref));
     for (const attempt of this.book.all()) {
-      if (attempt.stage !== 'started' || attempt.startTold || attempt.discarded) continue;
+      if (!mayHaveStarted(attempt) || attempt.startTold || attempt.discarded) continue;
       if (!sink.started(attempt.ref)) break;
       attempt.startTold = true;
     }
@@ -294,6 +295,15 @@ export class AttemptKeeper {
       break;
     }
   }
+}
+
+/**
+ * What the coordinator is to be told as started. A task that ends its process as soon as it is entered leaves no time to tell: its
+ * crashes would be free, and one such task could end every worker. So from its second attempt on it counts as started when it is
+ * handed over. The first attempt does not, because that costs a frame more a task.
+ */
+function mayHaveStarted({ stage, ref }: HeldAttempt): boolean {
+  return stage === 'started' || (stage === 'handed' && isRepeat(ref.attempt));
 }
 
 const CANCELS: Readonly<Record<CancelReason, { readonly cause: AbortCause; readonly message: string }>> = {

@@ -28,6 +28,14 @@ export interface RunMessage {
   readonly maxResultBytes: number;
 }
 
+/**
+ * True for an attempt after the first, by its number: the one before it may have cost its process. It is entered only when the
+ * frame that says `started` is with the system.
+ */
+export function isRepeat(attempt: number): boolean {
+  return attempt > 1;
+}
+
 /** How a handler ended. What outcome that makes is the session machine's to say: it knows of aborts first. */
 export type Settlement =
   | { readonly kind: 'returned'; readonly contentType: string; readonly data: Uint8Array }

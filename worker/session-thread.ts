@@ -5,13 +5,13 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { LoopWatch, LOOP_PING_MS } from './loop-watch.js';
 import { Session } from './session.js';
-import type { FromThread, ToThread } from './session-messages.js';
+import { isRepeat, type FromThread, type ToThread } from './session-messages.js';
 import type { SessionSetup } from './session-setup.js';
 
 const nowMs = (): number => performance.now();
 
 function serve(port: NonNullable<typeof parentPort>, setup: SessionSetup): void {
-  const post = (message: FromThread, transfer: ArrayBuffer[]) => port.postMessage(message, transfer);
+  const post = postsInOrder(port);
   const watch = new LoopWatch({
     nowMs,
     ping: (number) => post({ t: 'ping', number }, []),
@@ -34,6 +34,26 @@ function serve(port: NonNullable<typeof parentPort>, setup: SessionSetup): void 
     // While user code is loaded, the loop is not expected to turn.
     if (message.t === 'start') setInterval(() => watch.ask(), LOOP_PING_MS);
   });
+}
+
+/**
+ * Sends to the handlers' side: at once, but a repeated attempt in the next turn of the loop, when the frames of this one, which
+ * say that it has started, are with the system. What is sent meanwhile must not overtake it.
+ */
+function postsInOrder(port: NonNullable<typeof parentPort>) {
+  let waiting = 0;
+  return (message: FromThread, transfer: ArrayBuffer[]): void => {
+    const waits = message.t === 'run' && message.tasks.some(({ attempt }) => isRepeat(attempt));
+    if (!waits && waiting === 0) {
+      port.postMessage(message, transfer);
+      return;
+    }
+    waiting += 1;
+    setImmediate(() => {
+      waiting -= 1;
+      port.postMessage(message, transfer);
+    });
+  };
 }
 
 if (parentPort === null) throw new Error('session-thread is started by a worker, not by itself');

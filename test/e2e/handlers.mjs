@@ -46,6 +46,11 @@ export default {
     if (ctx.attempt === 1) throw new Error('the first attempt fails');
     return ctx.attempt;
   },
+  // Ends its process as soon as it is entered.
+  vanish: (payload, ctx) => {
+    enter('vanish', payload, ctx);
+    process.kill(process.pid, 'SIGKILL');
+  },
   fail: async ({ message }, ctx) => {
     enter('fail', null, ctx);
     throw new Error(message);

@@ -47,6 +47,17 @@ describe('kill -9', () => {
     expect(second?.pid).not.toBe(first?.pid);
   });
 
+  it('by a task of its own process as soon as it is entered: it becomes POISON', async () => {
+    await using place = await makeFolder();
+    const { address } = await startCoordinator(['--heartbeat-interval', '5m', '--lease', '10m']);
+    await startWorker(HANDLERS, address, ['--worker-id', 'w', '--processes', '2'], place);
+    using stubs = new Stubs(address);
+    const { task } = await stubs.run({ task: { type: 'vanish', payload: json(null) } });
+    expect(task).toMatchObject({ state: TaskState.DEAD_LETTERED, failure: { reason: 'POISON' }, crashCount: 3 });
+    // The first crash may be free: nobody may have been told yet that the handler had been entered.
+    expect(place.entries().length).toBeLessThanOrEqual(4);
+  });
+
   it('of the coordinator with 1,000 queued and 20 running: all end, each once, and no handler runs twice', async () => {
     await using place = await makeFolder();
     const first = await startCoordinator(['--store', place.store]);

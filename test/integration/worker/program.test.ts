@@ -20,6 +20,7 @@ export default {
   }),
   deaf: () => delay(60_000),
   block: ({ ms }) => { const until = Date.now() + ms; while (Date.now() < until); return 'done'; },
+  vanish: () => process.kill(process.pid, 'SIGKILL'),
   crash: () => { setImmediate(() => { throw new Error('boom'); }); return delay(60_000); },
 };
 `;
@@ -114,6 +115,14 @@ describe.each(SESSION_MODES)('remuda-worker --session %s', { timeout: 60_000 }, 
     session.assign('t-1', 'crash');
     expect((await program.ended()).code).toBe(1);
     expect(await program.log(/^uncaught exception in user code/)).toMatchObject({ err: { message: 'boom' } });
+  });
+
+  it('should have said that a repeated attempt has started before it can end the process', async () => {
+    const { coordinator, program } = await inMode();
+    const session = await coordinator.session();
+    session.assign('t-1', 'vanish', { attempt: 2 });
+    expect(await program.ended()).toEqual({ code: null, signal: 'SIGKILL' });
+    expect(await session.started('t-1')).toMatchObject({ attempt: 2 });
   });
 
   it('should keep dialling an address where nobody is, and say what to start', async () => {

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -19,6 +19,9 @@ import type { FleetError } from '../../../proto/fleet-error.js';
 import { serviceDefinition } from '../../../proto/service-definition.js';
 import { LineSplitter } from '../../../worker/line-splitter.js';
 import { parseChildLine, type ChildMessage } from '../../../worker/supervision.js';
+import { isAlive } from '../../support/programs.js';
+
+export { isAlive };
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 export const PROGRAM = fileURLToPath(new URL('../../../dist/worker/main.js', import.meta.url));
@@ -87,13 +90,18 @@ export class Session {
   assign(
     taskId: string,
     type: string,
-    { payload = {}, timeoutMs = 60_000 }: { payload?: unknown; timeoutMs?: number } = {},
+    { payload = {}, timeoutMs = 60_000, attempt = 1 }: { payload?: unknown; timeoutMs?: number; attempt?: number } = {},
   ): void {
     const data = new Uint8Array(Buffer.from(JSON.stringify(payload)));
-    const attempt = { taskId, attempt: 1, leaseId: 'f'.repeat(16) };
+    const ref = { taskId, attempt, leaseId: 'f'.repeat(16) };
     this.say({
       assignments: [
-        { attempt, type, timeoutMs, payload: { contentType: 'application/json', body: { case: 'data', value: data } } },
+        {
+          attempt: ref,
+          type,
+          timeoutMs,
+          payload: { contentType: 'application/json', body: { case: 'data', value: data } },
+        },
       ],
     });
   }
@@ -330,28 +338,8 @@ export function scriptFile(body: string, name = 'worker.js', others: Readonly<Re
 
 /** The process has ended; looked for, since only its parent is told. */
 export async function gone(pid: number): Promise<void> {
-  const isThere = () => isAlive(pid) && !isReapedLater(pid);
-  for (let look = 0; look < 1_000 && isThere(); look += 1) await new Promise((resolve) => setTimeout(resolve, 20));
-  expect(isThere()).toBe(false);
-}
-
-/** An orphan has ended before init gets round to reaping it. */
-function isReapedLater(pid: number): boolean {
-  try {
-    return /^\d+ \(.*\) Z/s.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
-  } catch {
-    return false;
-  }
-}
-
-/** True as long as a process of this id exists. */
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
+  for (let look = 0; look < 1_000 && isAlive(pid); look += 1) await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(isAlive(pid)).toBe(false);
 }
 
 /** Registers something to be done after the test, last first. */

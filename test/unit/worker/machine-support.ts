@@ -120,15 +120,15 @@ export class Rig {
     this.turn();
   }
 
-  assign(...tasks: [string, { type?: string; timeoutMs?: number }?][]): void {
-    const assignments = tasks.map(([taskId, { type = 'work', timeoutMs = 60_000 } = {}]) => {
-      return { attempt: ref(taskId), type, timeoutMs };
+  assign(...tasks: [string, { type?: string; timeoutMs?: number; attempt?: number }?][]): void {
+    const assignments = tasks.map(([taskId, { type = 'work', timeoutMs = 60_000, attempt = 1 } = {}]) => {
+      return { attempt: ref(taskId, attempt), type, timeoutMs };
     });
     this.say({ assignments });
   }
 
-  started(taskId: string): void {
-    this.machine.started(this.nowMs, key(taskId));
+  started(taskId: string, attempt = 1): void {
+    this.machine.started(this.nowMs, attemptKey(ref(taskId, attempt)));
     this.turn();
   }
 

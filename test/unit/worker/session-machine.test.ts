@@ -229,6 +229,22 @@ describe('attempts', () => {
     expect(rig.reports[0]?.failure?.reason).toBe(failureReason);
   });
 
+  it('should say started of a repeated attempt as it is handed over, and count its time-out from its entry', () => {
+    const rig = new Rig();
+    rig.connect();
+    rig.assign(['a'], ['b', { attempt: 2, timeoutMs: 1_000 }]);
+    const told = () => rig.frames.flatMap(({ started }) => started.map(({ taskId }) => taskId));
+    expect(rig.run).toEqual(['a', 'b']);
+    expect(told()).toEqual(['b']);
+    rig.advance(1_500, { acknowledge: true });
+    expect(rig.aborts).toEqual([]);
+    rig.started('b', 2);
+    rig.started('a');
+    expect(told()).toEqual(['b', 'a']);
+    rig.advance(1_000, { acknowledge: true });
+    expect(rig.aborts).toEqual(['b:TIMED_OUT']);
+  });
+
   it('should give a cancelled attempt back that has not started', () => {
     const rig = new Rig({ slots: 1 });
     rig.connect();
