@@ -3,18 +3,19 @@
 import { fileURLToPath } from 'node:url';
 import { usageOrExit } from '../proto/program-options.js';
 import { parseMainConfig } from './main-config.js';
+import { outputFlushed } from './output-flushed.js';
 import { forgetSupervision } from './supervision.js';
 import { runWorkerProgram } from './worker-program.js';
 
 const config = usageOrExit(() => parseMainConfig(process.argv.slice(2), process.env));
 forgetSupervision(process.env);
-process.exit(
-  await runWorkerProgram({
-    config,
-    cwd: process.cwd(),
-    env: process.env,
-    script: fileURLToPath(import.meta.url),
-    // Touching it opens it: only whoever asked for the guard pays for it.
-    stdin: config.stopOnStdinEnd ? process.stdin : undefined,
-  }),
-);
+const exitCode = await runWorkerProgram({
+  config,
+  cwd: process.cwd(),
+  env: process.env,
+  script: fileURLToPath(import.meta.url),
+  // Touching it opens it: only whoever asked for the guard pays for it.
+  stdin: config.stopOnStdinEnd ? process.stdin : undefined,
+});
+await outputFlushed();
+process.exit(exitCode);

@@ -61,8 +61,9 @@ export interface ChildOptions {
 /** The descriptor of the supervision socket in the child. */
 const CHILD_FD = 3;
 
-/** How long the last words of an ended child are waited for. */
+/** How long the last words of an ended child are waited for while none come, and in all. */
 const LAST_WORDS_MS = 1_000;
+const LAST_WORDS_MAX_MS = 5_000;
 
 /** One process of a worker, from its start until it has been reaped. */
 export class SupervisedChild {
@@ -156,6 +157,8 @@ export class SupervisedChild {
     const open = new Set(this.streams.filter(({ closed }) => !closed));
     const finish = () => {
       clearTimeout(timer);
+      clearTimeout(last);
+      for (const stream of open) stream.off('data', onWords);
       this.socket?.destroy();
       // What the handlers left behind may write on, but it does not keep this process alive.
       for (const stream of open) stream.unref();
@@ -167,7 +170,10 @@ export class SupervisedChild {
     // What it said last may still be on its way: the exit overtakes it. A process that the handlers left behind may hold the
     // other ends open, or the reader of the output be slow: they are not waited for.
     const timer = setTimeout(finish, LAST_WORDS_MS);
+    const last = setTimeout(finish, LAST_WORDS_MAX_MS);
+    const onWords = () => void timer.refresh();
     for (const stream of open) {
+      stream.on('data', onWords);
       stream.once('close', () => {
         if (open.delete(stream) && open.size === 0) finish();
       });

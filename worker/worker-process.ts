@@ -10,6 +10,7 @@ import {
   type WorkerEvent,
   type WorkerEventName,
 } from './fleet-worker.js';
+import { outputFlushed } from './output-flushed.js';
 import { failedStart, guardOwnProcess, leftStatus } from './own-process.js';
 import { EXIT_REFUSED } from './session-effects.js';
 import type { SessionExit } from './session-messages.js';
@@ -98,9 +99,11 @@ export class WorkerProcess {
     });
     this.worker.openEarly();
     process.once('beforeExit', () => this.neverStarted());
-    void leftStatus(this.worker, undefined, this.logger).then((code) => {
+    void leftStatus(this.worker, undefined, this.logger).then(async (code) => {
       // Whoever waits for stop() in the script has its turn first.
-      setImmediate(() => process.exit(code));
+      await new Promise(setImmediate);
+      await outputFlushed();
+      process.exit(code);
     });
   }
 

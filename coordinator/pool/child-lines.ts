@@ -7,13 +7,15 @@ export interface ChildLinesOptions {
   readonly stream: 'stdout' | 'stderr';
   /** Takes lines, each with its end; the next ones come after `onDone`. */
   readonly write: (lines: string, onDone: () => void) => void;
+  /** Lines wait in the stream, or no more. */
+  readonly onBusy: (stream: Writable, isBusy: boolean) => void;
 }
 
 /** Characters that wait in a stream before its writer is asked to wait. */
 const BUFFER_CHARS_MAX = 65_536;
 
 /** Lines that are made at a time: a worker that prints without end must not hold up the thread, which has a coordinator too. */
-const SLICE_LINES = 128;
+const SLICE_LINES = 512;
 
 /** As pino counts levels: what a worker prints is info, what it prints to stderr is a warning. */
 const LEVELS = { stdout: 30, stderr: 40 };
@@ -23,24 +25,32 @@ const LEVELS = { stdout: 30, stderr: 40 };
  * and `msg`) passes as it is, with its `worker_id`; any other becomes the `msg` of one. While the log is slow the writer waits,
  * and no other.
  */
-export function childLines({ workerId, stream, write }: ChildLinesOptions): Writable {
+export function childLines({ workerId, stream, write, onBusy }: ChildLinesOptions): Writable {
   const pass = (lines: readonly string[], done: () => void, from = 0): void => {
     const to = from + SLICE_LINES;
     const slice = lines.slice(from, to).map((line) => logLine(line, workerId, stream));
     write(slice.join(''), to < lines.length ? () => pass(lines, done, to) : done);
   };
-  return new Writable({
+  const take = (lines: readonly string[], done: () => void): void => {
+    onBusy(output, true);
+    pass(lines, () => {
+      done();
+      if (output.writableLength === 0) onBusy(output, false);
+    });
+  };
+  const output: Writable = new Writable({
     highWaterMark: BUFFER_CHARS_MAX,
     decodeStrings: false,
-    write: (chunk: string | Buffer, _encoding, done) => pass(linesOf(chunk), done),
+    write: (chunk: string | Buffer, _encoding, done) => take(linesOf(chunk), done),
     writev: (chunks, done) => {
       const written: readonly { readonly chunk: string | Buffer }[] = chunks;
-      pass(
+      take(
         written.flatMap(({ chunk }) => linesOf(chunk)),
         done,
       );
     },
   });
+  return output;
 }
 
 /** A last line without an end counts. */

@@ -22,7 +22,7 @@ const open = new Set<number>();
  *
  * @throws FleetError INVALID_ARGUMENT / INVALID_OPTIONS with every fault in one message; FAILED_PRECONDITION /
  *   WORKER_START_FAILED with the error of the worker that could not start, WORKER_START_TIMEOUT, COORDINATOR_START_FAILED (the
- *   store or the port cannot be used). Nothing of the pool is left then
+ *   store or the port cannot be used), NO_PRIVATE_DIRECTORY. Nothing of the pool is left then
  */
 export async function createWorkerPool(options: WorkerPoolOptions = {}): Promise<WorkerPool> {
   const compiled = compilePoolOptions(options, { cwd: process.cwd(), execArgv: process.execArgv });

@@ -59,6 +59,10 @@ interface Place {
   /** Empty: there is no process. */
   incarnation: string;
   zombie: boolean;
+  /** Its process has been welcomed; until then it hears of nothing. */
+  welcomed: boolean;
+  /** Ends a process that is not welcomed in time. */
+  startTimer: NodeJS.Timeout | undefined;
   /** It has been asked to leave: for good, or to be replaced. */
   leaving: 'no' | 'retire' | 'replace';
   /** Attempts that its earlier processes ended, and those of this one. */
@@ -139,8 +143,8 @@ export class PoolFleet implements CoordinatorObserver {
   drain(timeoutMs: number): void {
     if (this.#stopping === 'no') this.#stopping = 'draining';
     this.#scaling.stop();
-    for (const place of this.#places.values()) place.leaving = 'retire';
     this.#supervisor.drain(timeoutMs);
+    for (const place of [...this.#places.values()]) this.#leave(place);
     this.#refresh();
   }
 
@@ -213,9 +217,15 @@ export class PoolFleet implements CoordinatorObserver {
       (count) => this.#scaled('pool-scaled-down', count, resolve),
     );
     for (const place of leaving) {
-      place.leaving = 'retire';
       this.#supervisor.retire(place.figures.index, NO_DEADLINE_MS);
+      this.#leave(place);
     }
+  }
+
+  /** It has been asked to leave. One that was not welcomed yet has nothing to finish, and may never hear of it. */
+  #leave(place: Place): void {
+    place.leaving = 'retire';
+    if (!place.welcomed) this.#supervisor.kill(place.figures.index);
   }
 
   /** Those that do nothing first; among equals the newest. */
@@ -270,6 +280,8 @@ export class PoolFleet implements CoordinatorObserver {
       figures,
       incarnation: '',
       zombie: false,
+      welcomed: false,
+      startTimer: undefined,
       leaving: 'no',
       doneBefore: 0,
       done: 0,
@@ -284,9 +296,7 @@ export class PoolFleet implements CoordinatorObserver {
     const place = this.#placeOf(event.index);
     switch (event.name) {
       case 'child-started':
-        this.#byIncarnation.set(event.incarnation, place);
-        Object.assign(place, { incarnation: event.incarnation, zombie: false, leaving: 'no' });
-        Object.assign(place.figures, { pid: event.pid, restarts: event.restarts, startMs: this.#options.nowMs() });
+        this.#onStarted(place, event);
         break;
       case 'child-ready':
         this.#onReady(place);
@@ -300,8 +310,25 @@ export class PoolFleet implements CoordinatorObserver {
     this.#refresh();
   }
 
-  #onReady({ figures }: Place): void {
-    const { index, pid, restarts } = figures;
+  #onStarted(place: Place, { incarnation, pid, restarts }: Extract<SupervisorEvent, { name: 'child-started' }>): void {
+    const { options, log, nowMs } = this.#options;
+    this.#byIncarnation.set(incarnation, place);
+    Object.assign(place, { incarnation, zombie: false, welcomed: false, leaving: 'no' });
+    Object.assign(place.figures, { pid, restarts, startMs: nowMs() });
+    // The first ones have one time-out together.
+    if (this.#starting !== undefined) return;
+    const { index } = place.figures;
+    place.startTimer = setTimeout(() => {
+      const detail = `it was not ready within ${options.startTimeout} ms (startTimeout), and is killed`;
+      log.warn({ worker_id: this.#idOf(index), child_pid: pid, detail }, 'worker-start-timeout');
+      this.#supervisor.kill(index);
+    }, options.startTimeout);
+  }
+
+  #onReady(place: Place): void {
+    const { index, pid, restarts } = place.figures;
+    place.welcomed = true;
+    clearTimeout(place.startTimer);
     const { events, log } = this.#options;
     const workerId = this.#idOf(index);
     log.info({ worker_id: workerId, child_pid: pid, restarts }, 'worker-ready');
@@ -315,6 +342,7 @@ export class PoolFleet implements CoordinatorObserver {
   #onEnded(place: Place, event: ChildEnded): void {
     const { end, kind } = event;
     const { index } = place.figures;
+    clearTimeout(place.startTimer);
     const failed = kind === 'failed' || kind === 'final' || kind === 'given-up' || kind === 'recycled';
     if (place.incarnation !== '') {
       // What it ran goes elsewhere now, not when its lease is over.

@@ -57,6 +57,14 @@ export function openPoolLog(options: PoolLogOptions): PoolLog {
     stderr.write(stampedLine(WARN, fields, msg));
   };
   const fault = openingFault(path);
+  const busy = new Set<Writable>();
+  let closing = false;
+  let onIdle: () => void = () => undefined;
+  const onBusy = (output: Writable, isBusy: boolean): void => {
+    if (isBusy) busy.add(output);
+    else busy.delete(output);
+    if (busy.size === 0) onIdle();
+  };
   const writer: LogWriter = new LogWriter({
     sink: fault === undefined ? fileSink({ ...options, path }, (line) => writer.write(line)) : streamSink(stderr),
     batchBytesMax: Math.min(BATCH_BYTES_MAX, maxBytes),
@@ -68,17 +76,24 @@ export function openPoolLog(options: PoolLogOptions): PoolLog {
     },
   });
   return {
-    logger: pino({ level }, { write: (line) => writer.write(line) }),
+    logger: pino({ level }, { write: (line) => (closing ? undefined : writer.write(line)) }),
     warning: fault === undefined ? undefined : warningOf(path, fault),
     childOutput: (workerId) => {
-      const write = writer.writeInTurn.bind(writer);
-      return {
-        stdout: childLines({ workerId, stream: 'stdout', write }),
-        stderr: childLines({ workerId, stream: 'stderr', write }),
-      };
+      const lines = (stream: 'stdout' | 'stderr'): Writable =>
+        childLines({ workerId, stream, write: (text, onDone) => writer.writeInTurn(text, onDone), onBusy });
+      return { stdout: lines('stdout'), stderr: lines('stderr') };
     },
     close: once(async () => {
-      await within(writer.close(), CLOSE_MS_MAX);
+      closing = true;
+      // The last lines of the workers may still wait in their streams.
+      const idle = new Promise<void>((resolve) => {
+        onIdle = resolve;
+        if (busy.size === 0) resolve();
+      });
+      await within(
+        idle.then(() => writer.close()),
+        CLOSE_MS_MAX,
+      );
       if (writer.lost > 0) tell('lines-lost', { path, count: writer.lost });
     }),
   };

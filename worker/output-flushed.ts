@@ -1,0 +1,18 @@
+/** How long a reader may take for what has been printed, in milliseconds. */
+const FLUSH_MS = 2_000;
+
+/**
+ * Waits until all that was printed has left the process, or its reader has had long enough: process.exit() drops what a full pipe
+ * has not taken yet, and with it the last lines of user code.
+ */
+export async function outputFlushed(): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, FLUSH_MS);
+  });
+  const flushed = [process.stdout, process.stderr].map(
+    (output) => new Promise<void>((resolve) => void output.write('', () => resolve())),
+  );
+  await Promise.race([Promise.all(flushed), late]);
+  clearTimeout(timer);
+}
