@@ -160,7 +160,7 @@ export class PoolHost extends HostEvents implements WorkerPool {
     try {
       faults.throwIfAny('INVALID_OPTIONS');
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
     this.#post({ t: 'shutdown', graceful, timeoutMs });
     this.#shutdown ??= this.#close();

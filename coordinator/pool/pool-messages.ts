@@ -1,5 +1,5 @@
 /** What the host program and the pool's thread say to each other. Figures go another way: see `pool-figures.ts`. */
-import type { FleetErrorOptions } from '../../proto/fleet-error.js';
+import type { FleetError, FleetErrorOptions } from '../../proto/fleet-error.js';
 import type { PoolEventName } from './pool-events.js';
 import type { SharedFigures } from './pool-figures.js';
 import type { CompiledPoolOptions } from './pool-options.js';
@@ -30,7 +30,7 @@ export type ToPool =
 
 /** An error on its way between threads, which take only plain data. */
 export interface PlainError {
-  readonly code: number;
+  readonly code: FleetError['code'];
   readonly reason: string;
   readonly message: string;
   readonly metadata: NonNullable<FleetErrorOptions['metadata']>;

@@ -238,5 +238,5 @@ function readEnv(given: unknown, faults: OptionFaults): Readonly<Record<string, 
 function readExecArgv(given: unknown, faults: OptionFaults): readonly string[] | undefined {
   if (given === undefined) return undefined;
   const isList = Array.isArray(given) && given.every((item) => typeof item === 'string');
-  return isList ? (given as string[]) : faults.add('execArgv', 'must be an array of strings');
+  return isList ? given : faults.add('execArgv', 'must be an array of strings');
 }

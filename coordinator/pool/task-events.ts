@@ -24,16 +24,9 @@ export class TaskEvents {
   }
 
   on(event: CoreEvent): void {
-    switch (event.name) {
-      case 'attempt-started':
-        if (event.startMs !== null) this.figures.started(event.startMs);
-        break;
-      case 'attempt-ended':
-        this.#attemptEnded(event);
-        break;
-      case 'task-ended':
-        this.#taskEnded(event);
-    }
+    if (event.name === 'attempt-ended') this.#attemptEnded(event);
+    else if (event.name === 'task-ended') this.#taskEnded(event);
+    else if (event.name === 'attempt-started' && event.startMs !== null) this.figures.started(event.startMs);
   }
 
   /** The step is over. */

@@ -120,7 +120,7 @@ describe('createWorkerPool', () => {
   });
 
   it('should give every fault of its options at once', async () => {
-    const error = await failure(createWorkerPool({ poolSize: 0, maxWorkers: -1 } as WorkerPoolOptions));
+    const error = await failure(createWorkerPool({ poolSize: 0, maxWorkers: -1 }));
     expect(error).toMatchObject({ reason: 'INVALID_OPTIONS' });
     expect(error.message).toMatch(/handlers: is not given.*poolSize: is 0.*maxWorkers: is -1/);
   });
