@@ -160,7 +160,7 @@ export class PoolHost extends HostEvents implements WorkerPool {
     try {
       faults.throwIfAny('INVALID_OPTIONS');
     } catch (error) {
-      return Promise.reject(error);
+      return Promise.reject(FleetError.from(error));
     }
     this.#post({ t: 'shutdown', graceful, timeoutMs });
     this.#shutdown ??= this.#close();
