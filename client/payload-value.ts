@@ -26,8 +26,8 @@ export function encodePayload(payload: unknown, maxBytes: number): { readonly da
   const { data } = encoded;
   if (data.byteLength <= maxBytes) return { data };
   const description =
-    `has ${data.byteLength} bytes; at most ${maxBytes} are allowed: pass a reference to it, or raise maxPayloadBytes here and ` +
-    '--max-payload-bytes of the coordinator';
+    `has ${data.byteLength} bytes; at most ${maxBytes} are allowed: pass a reference to it, or raise the bound (maxPayloadBytes), here and ` +
+    'at the coordinator (--max-payload-bytes)';
   return { reason: 'PAYLOAD_TOO_LARGE', violation: { field: 'payload', description } };
 }
 

@@ -12,7 +12,7 @@ import { Engine } from './engine.js';
 import { HttpServer, type HttpText } from './http/http-server.js';
 import { clearStaleSocket, formatAddress, type ListenAddress } from './listen-address.js';
 import { CoreEventLog } from './logging.js';
-import { Metrics } from './metrics.js';
+import { Metrics, type MetricsAddition } from './metrics.js';
 import type { Purged } from './retention.js';
 import { systemRandom, systemRuntime } from './runtime.js';
 import { callInterrupted, refused } from './services/asking.js';
@@ -31,6 +31,10 @@ export interface CoordinatorDeps {
   readonly observer?: CoordinatorObserver;
   /** What the HTTP side serves beside its own pages: path, and what makes the text for each GET. Default: nothing. */
   readonly routes?: ReadonlyMap<string, () => HttpText>;
+  /** Adds metrics to those of /metrics. Default: none. */
+  readonly metrics?: MetricsAddition;
+  /** Why /readyz should say no beside the coordinator's own reasons; null: it should not. Default: never. */
+  readonly notReady?: () => string | null;
 }
 
 /**
@@ -72,6 +76,7 @@ const ANSWERS_MS = 1_000;
 /** How long a faulty process waits for the store's thread. */
 const ABANDON_MS = 1_000;
 
+const READY = (): null => null;
 const NO_ROUTES: ReadonlyMap<string, () => HttpText> = new Map();
 
 /** The composition root: builds the coordinator, starts and stops it. One life each. */
@@ -90,7 +95,8 @@ export class Coordinator {
   readonly #http: HttpServer | null;
   #stopped: Promise<void> | undefined;
 
-  constructor(config: CoordinatorConfig, { log, onFatal, observer, routes = NO_ROUTES }: CoordinatorDeps) {
+  constructor(config: CoordinatorConfig, deps: CoordinatorDeps) {
+    const { log, onFatal, observer } = deps;
     const version = packageVersion();
     const runtime = systemRuntime;
     const { maxPayloadBytes, heartbeatIntervalMs, leaseMs, stuckGraceMs } = config;
@@ -145,6 +151,7 @@ export class Coordinator {
       onBug,
     });
     this.#metrics = new Metrics({
+      add: deps.metrics,
       version,
       stats: () => engine.stats(),
       store: () => engine.storeCounts(),
@@ -155,10 +162,17 @@ export class Coordinator {
     this.#server = new Server(serverOptions(config));
     for (const service of [this.#sessions, this.#tasks, fleet, this.#health]) service.addToServer(this.#server);
     addReflection(this.#server);
-    const notReady = (): string | null => engine.refusal?.message ?? null;
-    const { http: listen } = config;
-    const metrics = (): Promise<HttpText> => this.#metrics.scrape();
-    this.#http = listen === null ? null : new HttpServer({ listen, metrics, routes, notReady, onBug });
+    this.#http = this.#makeHttp(deps, onBug);
+  }
+
+  #makeHttp(
+    { routes = NO_ROUTES, notReady: notReadyToo = READY }: CoordinatorDeps,
+    onBug: (error: unknown) => void,
+  ): HttpServer | null {
+    const { http: listen } = this.#config;
+    if (listen === null) return null;
+    const notReady = (): string | null => this.#engine.refusal?.message ?? notReadyToo();
+    return new HttpServer({ listen, routes, notReady, onBug, metrics: () => this.#metrics.scrape() });
   }
 
   /**
@@ -185,6 +199,11 @@ export class Coordinator {
    */
   processEnded(incarnation: string, how: ProcessEnd): void {
     this.#engine.processEnded(incarnation, how);
+  }
+
+  /** From now on nothing is handed out: before a stop that lets what runs finish. Nobody can take it back. */
+  stopDispatch(): void {
+    this.#engine.stopDispatch();
   }
 
   /**

@@ -247,6 +247,11 @@ export class Engine {
     return token;
   }
 
+  /** From now on nothing is handed out. What runs goes on, and its results are taken. */
+  stopDispatch(): void {
+    if (this.#status === 'running') this.#push({ kind: 'stopDispatch' });
+  }
+
   /** Nothing was read of some streams for this long: nobody's silence in that time counts. */
   wasDeaf(deafMs: number): void {
     if (this.#status === 'running' && deafMs > STALL_MS) this.#grantStall(deafMs);

@@ -39,8 +39,10 @@ export class CoreEventLog {
       }
       case 'task-ended': {
         const level = event.taskState === 'DEAD_LETTERED' ? 'warn' : 'debug';
-        const fields = { task_id: event.taskId, type: event.type, state: event.taskState };
-        if (log.isLevelEnabled(level) && this.#mayWrite()) log[level](fields, event.name);
+        if (!log.isLevelEnabled(level) || !this.#mayWrite()) break;
+        const { taskId, type, taskState, reason, message } = event;
+        const fields = { task_id: taskId, type, state: taskState };
+        log[level](reason === '' ? fields : { ...fields, reason, detail: message }, event.name);
         break;
       }
       case 'task-requeued':

@@ -7,8 +7,13 @@ import type { TaskServiceFigures } from './services/task-service.js';
 import type { SessionFigures } from './session/session-host.js';
 import type { StoreStats } from './store/store.js';
 
+/** Adds metrics of its own to the registry. */
+export type MetricsAddition = (registry: Registry) => void;
+
 /** Where the figures come from, read when somebody asks for them. */
 export interface MetricsSources {
+  /** Adds those of the program around the coordinator. Default: none. */
+  readonly add?: MetricsAddition | undefined;
   readonly version: string;
   readonly stats: () => FleetStatsView;
   readonly store: () => StoreStats;
@@ -43,6 +48,7 @@ export class Metrics {
     const cached = { ...sources, stats };
     this.#readStats = sources.stats;
     collectDefaultMetrics({ register: this.#registry });
+    sources.add?.(this.#registry);
     addFleetGauges(cached, registers);
     addTotals(cached, registers);
     const refusing = '1 while the store refuses what it may take later.';

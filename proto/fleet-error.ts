@@ -17,6 +17,8 @@ const DETAILS_KEY = 'grpc-status-details-bin';
 
 /** Trailers share one header list, which peers bound (8 KiB in many): what goes in is bounded well below. */
 const MAX_VIOLATIONS = 16;
+/** In the message that stays in this process; what leaves it is cut. */
+const MAX_TOLD_VIOLATIONS = 64;
 const MAX_TEXT_CHARS = 1_024;
 const MAX_DESCRIPTION_CHARS = 160;
 const MAX_QUOTED_CHARS = 64;
@@ -88,7 +90,7 @@ export class FleetError extends Error {
 
   /** INVALID_ARGUMENT with every violation in one message. */
   static invalid(reason: string, violations: readonly FieldViolation[], options: FleetErrorOptions = {}): FleetError {
-    const shown = violations.slice(0, MAX_VIOLATIONS);
+    const shown = violations.slice(0, MAX_TOLD_VIOLATIONS);
     const message = shown.map(({ field, description }) => `${field}: ${description}`).join('; ');
     const more = violations.length - shown.length;
     return new FleetError(Code.INVALID_ARGUMENT, reason, more > 0 ? `${message}; and ${more} more` : message, {

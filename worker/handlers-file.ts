@@ -112,7 +112,9 @@ function parseHandlers(exported: unknown, path: string): LoadedHandlers {
   }
   if (handlers.size === 0 && faults.length === 0) {
     const empty = Object.keys(exported).length === 0 ? 'is empty' : 'has setup or teardown but no task types';
-    faults.push(`its default export ${empty}; map at least one task type to a handler: ${EXAMPLE}`);
+    faults.push(
+      `its default export ${empty}; map at least one task type to a handler: ${EXAMPLE} (a script that makes a WorkerProcess is no handlers file: run it itself, or as "worker" of a pool)`,
+    );
   }
   if (handlers.size > TYPES_MAX) faults.push(`it has ${handlers.size} task types; a worker can offer ${TYPES_MAX}`);
   if (faults.length > 0) {

@@ -40,6 +40,12 @@ export class SessionHost {
     this.wake();
   }
 
+  /** It holds attempts, or handlers that have not settled. */
+  get isBusy(): boolean {
+    const { heldCount, unsettledCount } = this.options.machine.keeper.book;
+    return heldCount + unsettledCount > 0;
+  }
+
   /** Asks the machine to leave. */
   leave(drainTimeoutMs: number): void {
     this.options.machine.leave(this.options.nowMs(), drainTimeoutMs);

@@ -31,8 +31,8 @@ function serve(port: NonNullable<typeof parentPort>, setup: SessionSetup): void 
       Atomics.store(message.told, 0, 1);
       Atomics.notify(message.told, 0);
     } else session.hear(message);
-    // While user code is loaded, the loop is not expected to turn.
-    if (message.t === 'start') setInterval(() => watch.ask(), LOOP_PING_MS);
+    // While user code is loaded, the loop is not expected to turn; while nothing runs, nobody waits for it.
+    if (message.t === 'start') setInterval(() => session.isBusy && watch.ask(), LOOP_PING_MS);
   });
 }
 

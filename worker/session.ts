@@ -84,6 +84,11 @@ export class Session {
     this.supervisor?.say({ ending: exit });
   }
 
+  /** It holds attempts. */
+  get isBusy(): boolean {
+    return this.host?.isBusy === true;
+  }
+
   private start(options: SessionOptions): void {
     if (this.host !== undefined || this.over) return;
     const { nowMs, random, post, handlersBeside } = this.place;

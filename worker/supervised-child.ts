@@ -11,6 +11,8 @@ export interface ChildCommand {
   readonly args: readonly string[];
   /** The whole environment, without the supervision variables. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Where it runs. Default: where this process does. */
+  readonly cwd?: string;
 }
 
 /** How a child ended. */
@@ -183,7 +185,7 @@ export class SupervisedChild {
 }
 
 /** Most failures come later, as an event; some, such as an environment that is too large, are thrown. */
-function start({ command, args, env }: ChildCommand, options: ChildOptions): ChildProcess | Error {
+function start({ command, args, env, cwd }: ChildCommand, options: ChildOptions): ChildProcess | Error {
   const { incarnation, replaces, ownGroup } = options;
   const supervision = {
     [SUPERVISION_ENV.incarnation]: incarnation,
@@ -194,6 +196,7 @@ function start({ command, args, env }: ChildCommand, options: ChildOptions): Chi
   };
   try {
     return spawn(command, args, {
+      ...(cwd === undefined ? {} : { cwd }),
       env: { ...env, ...supervision },
       stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
       detached: ownGroup,

@@ -28,6 +28,8 @@ export interface WorkerGlance {
 export interface FleetGlance {
   readonly tasks: Readonly<TaskCounts>;
   readonly totals: Readonly<Totals>;
+  /** Tasks are handed out. */
+  readonly dispatches: boolean;
   /** True if the task is known and has not ended. */
   readonly isOpen: (taskId: string) => boolean;
   /** Shows every known worker process, one after the other, in no order. The object is the same each time. */
@@ -39,6 +41,7 @@ export function fleetGlance(state: SchedulerState, now: Now): FleetGlance {
   return {
     tasks: state.counts,
     totals: state.totals,
+    dispatches: state.dispatches,
     isOpen: (taskId) => state.tasks.has(taskId),
     eachWorker: (visit) => {
       const cursor = new WorkerCursor(now);

@@ -114,6 +114,8 @@ export type Input =
   | { readonly kind: 'processEnded'; readonly incarnation: string; readonly how: ProcessEnd }
   /** The coordinator listens: what was RUNNING before the restart is waited for from now on. */
   | { readonly kind: 'listening' }
+  /** From now on nothing is handed out: the coordinator is about to end, and what runs is to end first. */
+  | { readonly kind: 'stopDispatch' }
   /** The process stood still for `gapMs`: nobody's silence in that time counts. */
   | { readonly kind: 'stalled'; readonly gapMs: number };
 

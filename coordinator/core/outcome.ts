@@ -126,7 +126,8 @@ export function finishTask(
   step.state.totals[TOTAL_OF[state]] += 1;
   for (const waiter of task.waiters) step.replyAtEnd(waiter.token, endReply(task, waiter, result));
   task.waiters = [];
-  step.event({ name: 'task-ended', taskId, type, taskState: state });
+  const { reason = '', message = '' } = task.failure ?? {};
+  step.event({ name: 'task-ended', taskId, type, taskState: state, reason, message });
 }
 
 /** Made once the step is over, when the row is as it was written. */

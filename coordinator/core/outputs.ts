@@ -262,7 +262,15 @@ export type CoreEvent =
       readonly reported: boolean;
     }
   | { readonly name: 'task-requeued' | 'task-deleted'; readonly taskId: string; readonly type: string }
-  | { readonly name: 'task-ended'; readonly taskId: string; readonly type: string; readonly taskState: TaskState };
+  | {
+      readonly name: 'task-ended';
+      readonly taskId: string;
+      readonly type: string;
+      readonly taskState: TaskState;
+      /** Why; empty when SUCCEEDED. */
+      readonly reason: string;
+      readonly message: string;
+    };
 
 export type Output =
   | { readonly kind: 'reply'; readonly token: ReplyToken; readonly reply: Reply }

@@ -56,7 +56,7 @@ export function step(state: SchedulerState, inputs: readonly Input[], context: S
   // Only now: whoever has spoken in this batch is not late.
   const moreDue = expire(current, { ...context.now, monoMs: Math.min(context.now.monoMs, context.heardMonoMs) });
   // As long as leases wait to be judged, nobody knows who may take something.
-  const more = moreDue || dispatch(current);
+  const more = moreDue || (state.dispatches && dispatch(current));
   answerIdle(current);
   return { ...current.finish(), more };
 }
@@ -143,6 +143,9 @@ function apply(current: Step, input: Input): void {
       return applyProcessEnded(current, input);
     case 'listening':
       return applyListening(current);
+    case 'stopDispatch':
+      current.state.dispatches = false;
+      return;
     case 'stalled':
       return applyStalled(current, input);
   }

@@ -94,6 +94,8 @@ export interface SchedulerState {
   lastUsed: number;
   /** The lease that attempts of an earlier coordinator are waited for, from when this one listens. */
   recoveredLeaseMs: number;
+  /** Tasks are handed out; false once the coordinator is about to end. */
+  dispatches: boolean;
 }
 
 export function createState(config: CoreConfig, random: Random): SchedulerState {
@@ -134,6 +136,7 @@ export function createState(config: CoreConfig, random: Random): SchedulerState 
     lastReadyWallMs: 0,
     lastUsed: 0,
     recoveredLeaseMs: 0,
+    dispatches: true,
   };
 }
 

@@ -22,7 +22,7 @@ const FOREIGN_VARIABLES = [
  */
 export function childCommand(
   workerId: string,
-  { options, socketPath, env }: PoolSetup,
+  { options, socketPath, env, cwd }: PoolSetup,
   nodePath: string,
 ): ChildCommand {
   const { program, execArgv, logLevel, heartbeatInterval, taskTimeout } = options;
@@ -40,5 +40,5 @@ export function childCommand(
     `--log-level=${logLevel}`,
   ];
   const script = program.kind === 'handlers' ? [WORKER_PROGRAM, ...flags, program.path] : [program.path];
-  return { command: nodePath, args: [...execArgv, ...script], env: variables };
+  return { command: nodePath, args: [...execArgv, ...script], env: variables, cwd };
 }

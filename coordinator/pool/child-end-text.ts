@@ -14,12 +14,13 @@ export function childEndText(end: ChildEnd, kind: ChildEndKind): string {
   const { code, signal, said, error, lastLines } = end;
   if (error !== undefined) return `its process could not be started: ${error.message}`;
   if (kind === 'drained' || kind === 'retired' || kind === 'replaced') return said?.message ?? 'it was asked to leave';
+  if (kind === 'recycled') return said?.message ?? 'a handler was stuck; the process is replaced';
   if (said !== undefined) return `${said.message} (${signal ?? `exit status ${code ?? 'unknown'}`})`;
   if (signal !== null) return `${signal} ended it${SIGNAL_CAUSES[signal] ?? ''}`;
   const lines = lastLines.map(parseLogLine).filter((line) => line.fields === undefined || isAlarming(line));
   if (lines.length > 0)
     return `exit status ${code ?? 'unknown'}; its last lines:\n${lines.map(logLineText).join('\n')}`;
   return code === 0
-    ? 'it ended without having called start(), or called process.exit()'
+    ? 'it ended by itself: it called process.exit(), or never start() of its WorkerProcess'
     : `exit status ${code ?? 'unknown'}; it said nothing`;
 }

@@ -63,16 +63,22 @@ function linesOf(chunk: string | Buffer): string[] {
 function logLine(line: string, workerId: string, stream: 'stdout' | 'stderr'): string {
   const text = line.trimEnd();
   const known = parseLine(text);
-  if (known === undefined) return stampedLine(LEVELS[stream], { worker_id: workerId, stream }, text);
-  if ('worker_id' in known) return `${text}\n`;
+  if (known === undefined)
+    return stampedLine(LEVELS[stream], { worker_id: workerId, pool_pid: process.pid, stream }, text);
+  // Whatever else it says of itself: of two the last counts.
+  if (known.worker_id === workerId) return `${text}\n`;
   return `${text.slice(0, -1)},"worker_id":${JSON.stringify(workerId)}}\n`;
 }
 
 /** Undefined: not of the log's own form. */
-function parseLine(text: string): object | undefined {
+function parseLine(text: string): { readonly worker_id?: unknown } | undefined {
   if (!text.startsWith('{') || !text.endsWith('}')) return undefined;
   try {
-    const value = JSON.parse(text) as { readonly level?: unknown; readonly msg?: unknown };
+    const value = JSON.parse(text) as {
+      readonly level?: unknown;
+      readonly msg?: unknown;
+      readonly worker_id?: unknown;
+    };
     return typeof value.level === 'number' && typeof value.msg === 'string' ? value : undefined;
   } catch {
     return undefined;

@@ -1,12 +1,17 @@
 import { shareFigures } from './pool-figures.js';
 import { PoolHost } from './pool-host.js';
 import { compilePoolOptions, type WorkerPoolOptions } from './pool-options.js';
-import { openPrivateDirectory } from './private-directory.js';
+import { openPrivateDirectory, type PrivateDirectory } from './private-directory.js';
 import { processClockMs } from './process-clock.js';
 import type { WorkerPool } from './worker-pool.js';
 
-/** Numbers of the pools that this process has open: their workers are told apart by them. */
-const open = new Set<number>();
+/** The pools that this process has open, by number: their workers are told apart by it. */
+const open = new Map<number, PrivateDirectory>();
+
+/** Also when the program ends without shutdown(): the workers notice by themselves. One listener for all pools. */
+function removeDirectories(): void {
+  for (const directory of open.values()) directory.remove();
+}
 
 /**
  * Starts a pool of warm worker processes: a coordinator in a thread of this process, the workers, and a client. Resolves when
@@ -25,19 +30,19 @@ const open = new Set<number>();
  *   store or the port cannot be used), NO_PRIVATE_DIRECTORY. Nothing of the pool is left then
  */
 export async function createWorkerPool(options: WorkerPoolOptions = {}): Promise<WorkerPool> {
-  const compiled = compilePoolOptions(options, { cwd: process.cwd(), execArgv: process.execArgv });
+  const cwd = process.cwd();
+  const compiled = compilePoolOptions(options, { cwd, execArgv: process.execArgv });
   const directory = openPrivateDirectory();
-  const removeDirectory = (): void => directory.remove();
-  // Also when the program ends without shutdown(): the workers notice by themselves.
-  process.once('exit', removeDirectory);
-  const number = firstFree(open);
-  open.add(number);
+  const number = firstFree();
+  if (open.size === 0) process.on('exit', removeDirectories);
+  open.set(number, directory);
   const host = new PoolHost({
     setup: {
       options: compiled,
       prefix: number === 1 ? 'pool' : `pool-${number}`,
       socketPath: directory.socketPath,
       env: { ...process.env },
+      cwd,
       figures: shareFigures(compiled.maxWorkers),
     },
     directory,
@@ -45,14 +50,14 @@ export async function createWorkerPool(options: WorkerPoolOptions = {}): Promise
     warn: (message) => process.emitWarning(message, 'RemudaPoolWarning'),
     onOver: () => {
       open.delete(number);
-      process.removeListener('exit', removeDirectory);
+      if (open.size === 0) process.removeListener('exit', removeDirectories);
     },
   });
   return host.start();
 }
 
-function firstFree(numbers: ReadonlySet<number>): number {
+function firstFree(): number {
   let number = 1;
-  while (numbers.has(number)) number += 1;
+  while (open.has(number)) number += 1;
   return number;
 }

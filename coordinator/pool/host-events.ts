@@ -7,6 +7,9 @@ import { eventBit, POOL_EVENT_NAMES, type PlainError, type PoolEventMessage } fr
 /** Fields of events that hold an error. */
 const ERROR_FIELD = 'error';
 
+/** What an emitter tells of its listeners. */
+const OWN_EVENTS: ReadonlySet<string | symbol> = new Set(['newListener', 'removeListener']);
+
 /** The events of a pool on the host's side: it listens for what its own listeners want, and a listener cannot break it. */
 export class HostEvents extends EventEmitter<PoolEvents> {
   readonly #onMask: (mask: number) => void;
@@ -19,8 +22,10 @@ export class HostEvents extends EventEmitter<PoolEvents> {
   }
 
   override removeAllListeners(name?: PoolEventName): this {
-    super.removeAllListeners(name);
-    if (name === undefined) this.#watch();
+    for (const known of name === undefined ? this.eventNames() : [name]) {
+      // Our own watch for listeners.
+      if (!OWN_EVENTS.has(known)) super.removeAllListeners(known);
+    }
     return this;
   }
 

@@ -19,7 +19,7 @@ export interface WorkerExit {
   /** Its exit status; null if a signal ended it, or it never started. */
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** The pool wanted it: a scale-down, a replacement, the shutdown. */
+  /** The pool wanted it: a scale-down, a replacement (also of a process with a stuck handler), the shutdown. */
   readonly expected: boolean;
   /** Why, for people. */
   readonly reason: string;

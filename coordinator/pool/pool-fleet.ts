@@ -21,6 +21,7 @@ import type { ScaleResult } from './worker-pool.js';
 export interface FleetSource {
   glance(): FleetGlance;
   processEnded(incarnation: string, how: 'died' | 'killed'): void;
+  stopDispatch(): void;
 }
 
 export interface PoolFleetOptions {
@@ -115,13 +116,27 @@ export class PoolFleet implements CoordinatorObserver {
     });
   }
 
-  /** Takes everything out of work: what runs may take so long. A repeat may bring the end forward. */
-  drain(timeoutMs: number): void {
-    if (this.#stopping === 'no') this.#stopping = 'draining';
+  /**
+   * Lets what runs come to its end, and nothing else begin; then the workers leave. What the coordinator has handed out counts as
+   * running from that moment, wherever it is: workers that were asked to leave would give back what has not arrived yet.
+   */
+  drain(): void {
+    if (this.#stopping !== 'no') return;
+    this.#stopping = 'draining';
     this.#scaling.stop();
-    this.#supervisor.drain(timeoutMs);
-    for (const place of [...this.#places.values()]) this.#leave(place);
+    for (const place of [...this.#places.values()]) {
+      place.leaving = 'retire';
+      if (!place.welcomed) this.#supervisor.retire(place.figures.index, 0);
+      if (!place.welcomed) this.#supervisor.kill(place.figures.index);
+    }
+    this.#options.source.stopDispatch();
     this.#refresh();
+  }
+
+  /** Aborts what runs. */
+  abort(): void {
+    this.drain();
+    this.#supervisor.drain(0);
   }
 
   /** Ends every process now. What it ran goes back to the queue, free of charge. */
@@ -152,7 +167,9 @@ export class PoolFleet implements CoordinatorObserver {
   onSettled(): void {
     this.#tasks.settled();
     this.#refresh();
-    if (this.#stopping !== 'no' && this.#holds() === 0) this.#allGivenBack.resolve();
+    if (this.#stopping === 'no' || this.#holds() > 0) return;
+    this.#allGivenBack.resolve();
+    if (this.#stopping === 'draining' && !this.#options.source.glance().dispatches) this.#supervisor.drain(0);
   }
 
   onStoreTrouble(message: string | null): void {
@@ -216,17 +233,14 @@ export class PoolFleet implements CoordinatorObserver {
   #warnClamped(method: string, asked: number, done: number, bound: 'minWorkers' | 'maxWorkers'): void {
     if (done === asked) return;
     const { log, options } = this.#options;
-    const limit = { [bound]: options[bound], size: this.#scaling.target, processes: this.#places.size };
-    log.warn(
-      { asked, count: done, ...limit },
-      `${method}(${asked}) changes the pool by ${done} only: ${bound} is reached`,
-    );
+    const detail = `${method}(${asked}) changes the pool by ${done} only: ${bound} is ${options[bound]}`;
+    log.warn({ asked, count: done, size: this.#scaling.target, processes: this.#places.size, detail }, 'size-at-bound');
   }
 
   #scaled(name: 'pool-scaled-up' | 'pool-scaled-down', count: number, resolve: (result: ScaleResult) => void): void {
     const result = { count, newSize: this.#scaling.target };
     if (count > 0) {
-      this.#options.log.info(result, name);
+      this.#options.log.info({ count, size: result.newSize }, name);
       this.#options.events.add(name, result);
     }
     // The figures and the event go first.
@@ -298,7 +312,7 @@ export class PoolFleet implements CoordinatorObserver {
     const { end, kind } = event;
     const { index } = place.figures;
     clearTimeout(place.startTimer);
-    const failed = kind === 'failed' || kind === 'final' || kind === 'given-up' || kind === 'recycled';
+    const failed = kind === 'failed' || kind === 'final' || kind === 'given-up';
     if (place.incarnation !== '') {
       // What it ran goes elsewhere now, not when its lease is over.
       const onPurpose = this.#stopping === 'killing' || (end.killed && !failed);
@@ -371,9 +385,14 @@ export class PoolFleet implements CoordinatorObserver {
   }
 
   #failStart(startTimeout: number): void {
-    const { poolSize } = this.#options.options;
+    const { poolSize, program } = this.#options.options;
     const waiting = [...(this.#starting ?? [])];
-    const message = `${poolSize - waiting.length} of ${poolSize} workers were ready within ${startTimeout} ms (startTimeout), and ${waiting.map((index) => this.#idOf(index)).join(', ')} not. A script must call start() of its WorkerProcess; one that loads for long needs a longer startTimeout`;
+    const advice =
+      program.kind === 'script'
+        ? 'a script must call start() of its WorkerProcess, and one that loads for long needs a longer startTimeout'
+        : 'a handlers file that loads for long, or whose setup() takes long, needs a longer startTimeout';
+    const ids = waiting.map((index) => this.#idOf(index)).join(', ');
+    const message = `${poolSize - waiting.length} of ${poolSize} workers were ready within ${startTimeout} ms (startTimeout), and ${ids} not: ${advice}`;
     this.#firstReady.reject(poolStartFailed('WORKER_START_TIMEOUT', message));
   }
 

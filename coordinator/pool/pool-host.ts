@@ -13,7 +13,7 @@ import type { FromPool, PoolSetup, ToPool } from './pool-messages.js';
 import type { PoolMetrics, WorkerStatus } from './pool-metrics.js';
 import { poolMetrics, workerStatus } from './pool-view.js';
 import type { PrivateDirectory } from './private-directory.js';
-import { readPoolTask } from './submit-task.js';
+import { inWordsOfPool, readPoolTask } from './submit-task.js';
 import type { PoolTask, ScaleResult, ShutdownOptions, WorkerPool } from './worker-pool.js';
 
 /** What a pool's host needs. */
@@ -77,7 +77,7 @@ export class PoolHost extends HostEvents implements WorkerPool {
     this.#options = options;
     this.#figures = figures;
     this.address = `unix:${setup.socketPath}`;
-    this.client = createClient({ address: this.address });
+    this.client = createClient({ address: this.address, maxPayloadBytes: setup.options.maxPayloadBytes });
     // What else the program was started with, such as a loader, is not for this thread.
     this.#thread = new Thread(new URL('./pool-thread.js', import.meta.url), {
       workerData: setup,
@@ -125,8 +125,9 @@ export class PoolHost extends HostEvents implements WorkerPool {
     try {
       return (await result) as Result;
     } catch (error) {
-      if (!(error instanceof FleetError) || error.reason !== 'CLIENT_CLOSED') throw error;
-      throw this.#failure ?? taskGivenBack(taskId, store);
+      if (!(error instanceof FleetError)) throw error;
+      if (error.reason === 'CLIENT_CLOSED') throw this.#failure ?? taskGivenBack(taskId, store);
+      throw inWordsOfPool(error);
     } finally {
       if (this.#pending.get(taskId) === result) this.#pending.delete(taskId);
     }
@@ -153,16 +154,17 @@ export class PoolHost extends HostEvents implements WorkerPool {
 
   // Not async: a repeat gives the same promise.
   shutdown(graceful = true, options?: ShutdownOptions): Promise<void> {
+    // As a listener of a signal it is given the signal: an end that is asked for is not refused.
+    const isSignal = typeof graceful !== 'boolean';
     const faults = new OptionFaults('options.');
-    const given = faults.object('', options, ['timeout']);
+    const given = faults.object('', isSignal ? undefined : options, ['timeout']);
     const timeoutMs = faults.integer('timeout', given['timeout'], 0, DAY_MS, 'milliseconds');
-    if (typeof graceful !== 'boolean') faults.add('', `graceful is ${shown(graceful)}; it must be true or false`);
     try {
       faults.throwIfAny('INVALID_OPTIONS');
     } catch (error) {
       return Promise.reject(FleetError.from(error));
     }
-    this.#post({ t: 'shutdown', graceful, timeoutMs });
+    this.#post({ t: 'shutdown', graceful: isSignal || graceful, timeoutMs });
     this.#shutdown ??= this.#close();
     return this.#shutdown;
   }

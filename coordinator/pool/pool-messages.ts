@@ -13,6 +13,8 @@ export interface PoolSetup {
   /** Where the coordinator listens, an absolute path in a private directory. */
   readonly socketPath: string;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Where the workers run, whatever the host does to its own. */
+  readonly cwd: string;
   readonly figures: SharedFigures;
 }
 

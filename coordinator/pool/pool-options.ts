@@ -27,7 +27,7 @@ export interface WorkerPoolOptions {
   readonly maxWorkers?: number;
   /** How often workers send a heartbeat, 100 to 300,000; one that is silent for three of them is a zombie. Default 5,000. */
   readonly heartbeatInterval?: number;
-  /** How long an attempt may run when its task says nothing else, 1 to 86,400,000. Default 300,000. */
+  /** How long an attempt may run when its task says nothing else, 1 to 86,400,000; see `timeout` of submitTask(). Default 300,000. */
   readonly taskTimeout?: number;
   /** How a worker is chosen among those that are free. Default `least-loaded`. */
   readonly loadBalancing?: 'least-loaded' | 'round-robin';
@@ -42,6 +42,8 @@ export interface WorkerPoolOptions {
   readonly workerMemoryLimitMB?: number;
   /** Where tasks are kept: `memory:`, gone with this process, or `sqlite:PATH`, durable. Default `memory:`. */
   readonly store?: string;
+  /** Bytes of one payload or result, at most, 1,024 to 67,108,864. Default 1,048,576. */
+  readonly maxPayloadBytes?: number;
   /** The log, relative to the working directory; false: none. Default `logs/worker-pool.log`. */
   readonly logFile?: string | false;
   /** What is logged: fatal, error, warn, info, debug, trace, silent. Default info. */
@@ -70,6 +72,7 @@ export interface CompiledPoolOptions {
   /** In bytes; undefined: no limit. */
   readonly workerMemoryLimitBytes: number | undefined;
   readonly store: string;
+  readonly maxPayloadBytes: number;
   readonly logFile: string | false;
   readonly logLevel: string;
   /** Undefined: no HTTP side. */
@@ -81,6 +84,9 @@ export interface CompiledPoolOptions {
 
 const MIB = 1_048_576;
 const WORKERS_MAX = 1_000;
+const SQLITE = 'sqlite:';
+/** Of a path in a message. */
+const PATH_CHARS_SHOWN = 200;
 /** Where the guide of older pools has the script. */
 const DEFAULT_SCRIPT = 'lib/worker-pool/worker-process.js';
 
@@ -93,6 +99,7 @@ const DEFAULTS = {
   autoRestart: true,
   maxRestartAttempts: 3,
   store: 'memory:',
+  maxPayloadBytes: MIB,
   logFile: 'logs/worker-pool.log',
   logLevel: 'info',
   startTimeout: 60_000,
@@ -101,15 +108,29 @@ const DEFAULTS = {
 /** All of them, for the message about one that is none of them. */
 const NAMES = [
   ...['handlers', 'worker', 'poolSize', 'minWorkers', 'maxWorkers', 'heartbeatInterval', 'taskTimeout'],
-  ...['loadBalancing', 'autoRestart', 'maxRestartAttempts', 'workerMemoryLimitMB', 'store', 'logFile', 'logLevel'],
+  ...[
+    'loadBalancing',
+    'autoRestart',
+    'maxRestartAttempts',
+    'workerMemoryLimitMB',
+    'store',
+    'maxPayloadBytes',
+    'logFile',
+    'logLevel',
+  ],
   ...['httpPort', 'startTimeout', 'env', 'execArgv'],
 ];
 
 /** What is for the process that was started with it, and breaks or doubles something in another. */
 const OWN_EXEC_ARGV =
   /^(-e|--eval|-p|--print|-pe|-i|--interactive|-c|--check|--(inspect|test|watch|input-type|cpu-prof|heap-prof|prof|run)\b.*)/;
-/** Of these, those whose value is an argument of its own. */
-const WITH_VALUE = new Set(['-e', '--eval', '-p', '--print', '-pe', '--input-type', '--run']);
+/** Of these, those whose value is an argument of its own, unless it follows a `=`. */
+const WITH_VALUE = new Set([
+  ...['-e', '--eval', '-p', '--print', '-pe', '--input-type', '--run', '--inspect-port', '--inspect-publish-uid'],
+  ...['--cpu-prof-dir', '--cpu-prof-name', '--cpu-prof-interval', '--heap-prof-dir', '--heap-prof-name'],
+  ...['--heap-prof-interval', '--test-reporter', '--test-reporter-destination', '--test-name-pattern'],
+  ...['--test-skip-pattern', '--test-shard', '--test-timeout', '--test-concurrency', '--watch-path'],
+]);
 
 /** Options of Node that a program passes on to its workers. */
 export function inheritedExecArgv(execArgv: readonly string[]): string[] {
@@ -148,7 +169,8 @@ export function compilePoolOptions(
     autoRestart: faults.boolean('autoRestart', given['autoRestart']) ?? DEFAULTS.autoRestart,
     maxRestartAttempts: integer('maxRestartAttempts', 0, 1_000) ?? DEFAULTS.maxRestartAttempts,
     workerMemoryLimitBytes: memoryLimitMB === undefined ? undefined : memoryLimitMB * MIB,
-    store: readStore(given['store'], faults),
+    store: readStore(given['store'], cwd, faults),
+    maxPayloadBytes: integer('maxPayloadBytes', 1_024, 64 * MIB, 'bytes') ?? DEFAULTS.maxPayloadBytes,
     logFile: readLogFile(given['logFile'], cwd, faults),
     logLevel: faults.word('logLevel', given['logLevel'], LOG_LEVELS) ?? DEFAULTS.logLevel,
     httpPort: integer('httpPort', 0, 65_535),
@@ -199,38 +221,46 @@ function readProgram(
 /** An absolute path; undefined if it is not given, or cannot be used. */
 function readPath(name: string, given: unknown, cwd: string, faults: OptionFaults): string | undefined {
   if (given === undefined) return undefined;
-  if (given instanceof URL && given.protocol !== 'file:') {
-    return faults.add(name, `is ${given.href.slice(0, 200)}; it must be a path or a file: URL`);
-  }
-  const isPath = (text: string): boolean => text !== '' && !text.includes('\0');
-  const text = given instanceof URL ? fileURLToPath(given) : faults.text(name, given, isPath, 'a path or a file: URL');
+  const text = given instanceof URL ? given.href : faults.text(name, given, isPath, 'a path or a file: URL');
   if (text === undefined) return undefined;
-  const path = resolve(cwd, text.startsWith('file:') ? fileURLToPath(text) : text);
-  const found = statSync(path, { throwIfNoEntry: false });
-  if (found === undefined) return faults.add(name, `is ${path}, which does not exist`);
-  return found.isFile() ? path : faults.add(name, `is ${path}, which is no file`);
+  const shownPath = text.length <= PATH_CHARS_SHOWN ? text : `${text.slice(0, PATH_CHARS_SHOWN)}…`;
+  try {
+    const path = resolve(cwd, given instanceof URL || text.startsWith('file:') ? fileURLToPath(text) : text);
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found === undefined) return faults.add(name, `is ${path}, which does not exist`);
+    return found.isFile() ? path : faults.add(name, `is ${path}, which is no file`);
+  } catch (error) {
+    // No file URL, or a path that the system will not follow.
+    const { code = 'unknown' } = error as NodeJS.ErrnoException;
+    return faults.add(name, `is ${shownPath}; it must be a path or a file: URL, and this one cannot be used (${code})`);
+  }
 }
 
-function readStore(given: unknown, faults: OptionFaults): string {
+function isPath(text: string): boolean {
+  return text !== '' && !text.includes('\0');
+}
+
+/** An absolute path stays the same file when the program goes to another directory. */
+function readStore(given: unknown, cwd: string, faults: OptionFaults): string {
   const spec = faults.text('store', given, (text) => text !== '', 'memory: or sqlite:PATH') ?? DEFAULTS.store;
   try {
     openStore(spec);
   } catch (error) {
     faults.add('store', `is refused: ${error instanceof Error ? error.message : String(error)}`);
   }
-  return spec;
+  return spec.startsWith(SQLITE) ? `${SQLITE}${resolve(cwd, spec.slice(SQLITE.length))}` : spec;
 }
 
 function readLogFile(given: unknown, cwd: string, faults: OptionFaults): string | false {
   if (given === false) return false;
-  const isPath = (text: string): boolean => text !== '' && !text.includes('\0');
   return resolve(cwd, faults.text('logFile', given, isPath, 'a path, or false for none') ?? DEFAULTS.logFile);
 }
 
 function readEnv(given: unknown, faults: OptionFaults): Readonly<Record<string, string | undefined>> {
   const env = faults.object('env', given, typeof given === 'object' && given !== null ? Object.keys(given) : []);
   for (const [name, value] of Object.entries(env)) {
-    if (value !== undefined) faults.text(`env.${name}`, value, (text) => !text.includes('\0'), 'a string');
+    if (value !== undefined)
+      faults.text(`env.${name}`, value, (text) => !text.includes('\0'), 'a string without NUL characters');
   }
   return env as Readonly<Record<string, string | undefined>>;
 }

@@ -10,7 +10,9 @@ import { FiguresReader, FiguresWriter } from './pool-figures.js';
 import { poolStartFailed } from './pool-errors.js';
 import { openPoolLog, type PoolLog } from './pool-log.js';
 import type { FromPool, PlainError, PoolSetup, ToPool } from './pool-messages.js';
-import { poolMetrics } from './pool-view.js';
+import type { PoolHealth } from './pool-metrics.js';
+import { addPoolMetrics } from './prometheus.js';
+import { poolHealth, poolMetrics } from './pool-view.js';
 
 /** What the pool's thread gives its runtime. */
 export interface PoolRuntimeOptions {
@@ -61,6 +63,7 @@ export class PoolRuntime {
       source: {
         glance: () => this.#coordinator.glance(),
         processEnded: (incarnation, how) => this.#coordinator.processEnded(incarnation, how),
+        stopDispatch: () => this.#coordinator.stopDispatch(),
       },
       figures,
       events,
@@ -77,6 +80,8 @@ export class PoolRuntime {
       log: log.child({ component: 'coordinator' }),
       observer: this.#fleet,
       routes: new Map([[METRICS_PATH, metrics]]),
+      metrics: (registry) => addPoolMetrics(registry, () => reader.read(nowMs())),
+      notReady: () => notReady(poolHealth(reader.read(nowMs()))),
       onFatal: (error) => this.#fail(error),
     });
   }
@@ -87,6 +92,7 @@ export class PoolRuntime {
     try {
       const { http } = await this.#startCoordinator();
       await this.#fleet.start();
+      this.#tellOpen(http);
       post({ t: 'ready', httpUrl: http === null ? undefined : `http://${http}` });
     } catch (error) {
       this.#log.logger.fatal({ err: error }, 'pool-start-failed');
@@ -113,7 +119,7 @@ export class PoolRuntime {
         void this.#fleet.scale(message.by).then((result) => post({ t: 'scaled', number: message.number, result }));
         break;
       case 'warn':
-        this.#log.logger.warn(message.message);
+        this.#log.logger.warn({ detail: message.message }, 'host-warning');
         break;
       case 'shutdown':
         this.#askToEnd(message.graceful ? (message.timeoutMs ?? DAY_MS) : 0);
@@ -128,13 +134,14 @@ export class PoolRuntime {
 
   #coordinatorConfig(): ReturnType<typeof coordinatorConfig> {
     const { options, socketPath } = this.#setup;
-    const { httpPort, store, heartbeatInterval, loadBalancing, logLevel } = options;
+    const { httpPort, store, heartbeatInterval, loadBalancing, maxPayloadBytes, logLevel } = options;
     return coordinatorConfig({
       listen: { kind: 'unix', path: socketPath },
       http: httpPort === undefined ? null : { kind: 'tcp', host: '127.0.0.1', port: httpPort },
       store,
       heartbeatIntervalMs: heartbeatInterval,
       balancing: loadBalancing,
+      maxPayloadBytes,
       logLevel,
     });
   }
@@ -154,10 +161,19 @@ export class PoolRuntime {
     if (endMs >= this.#endMs) return;
     this.#endMs = endMs;
     clearTimeout(this.#timer);
-    this.#log.logger.info({ within_ms: withinMs }, 'shutting-down');
-    this.#fleet.drain(withinMs);
-    this.#timer = setTimeout(() => this.#fleet.kill(), withinMs + ABORTED_MS);
+    this.#log.logger.info(withinMs < DAY_MS ? { within_ms: withinMs } : {}, 'pool-shutting-down');
+    if (withinMs === 0) {
+      this.#abort();
+    } else {
+      this.#fleet.drain();
+      this.#timer = setTimeout(() => this.#abort(), withinMs);
+    }
     this.#shutdown.resolve();
+  }
+
+  #abort(): void {
+    this.#fleet.abort();
+    this.#timer = setTimeout(() => this.#fleet.kill(), ABORTED_MS);
   }
 
   /** The coordinator must not go on, and without it neither can the pool. */
@@ -170,12 +186,25 @@ export class PoolRuntime {
     this.#shutdown.resolve();
   }
 
+  #tellOpen(http: string | null): void {
+    const { options, socketPath } = this.#setup;
+    const { program, poolSize, minWorkers, maxWorkers, store } = options;
+    const fields = { size: poolSize, min_workers: minWorkers, max_workers: maxWorkers, store, http };
+    this.#log.logger.info({ ...fields, [program.kind]: program.path, address: `unix:${socketPath}` }, 'pool-open');
+  }
+
   async #end(): Promise<void> {
     await this.#fleet.ended();
     if (this.#failed) await this.#coordinator.abandon();
     else await this.#coordinator.stop();
+    this.#log.logger.info('pool-closed');
     await this.#log.close();
   }
+}
+
+/** Whoever balances over programs like this one sends work to another. */
+function notReady({ status, reasons }: PoolHealth): string | null {
+  return status === 'unhealthy' ? reasons.join('; ') : null;
 }
 
 function plain(error: unknown): PlainError {

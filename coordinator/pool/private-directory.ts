@@ -1,7 +1,7 @@
 import { chmodSync, lstatSync, mkdtempSync, rmSync, type Stats } from 'node:fs';
 import { lstat, readdir, rmdir, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { isAbsolute, join } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 import { status as Code } from '@grpc/grpc-js';
 import { FleetError } from '../../proto/fleet-error.js';
 import { isListenedOn, MAX_SOCKET_PATH_BYTES } from '../listen-address.js';
@@ -48,7 +48,7 @@ const EMPTY_YOUNG_MS = 24 * 3_600_000;
  * @throws FleetError FAILED_PRECONDITION / NO_PRIVATE_DIRECTORY if it cannot be made
  */
 export function openPrivateDirectory(places: PrivateDirectoryPlaces = {}): PrivateDirectory {
-  const { runtimeDir = process.env['XDG_RUNTIME_DIR'], temporaryDir = tmpdir() } = places;
+  const { runtimeDir = process.env['XDG_RUNTIME_DIR'], temporaryDir = resolve(tmpdir()) } = places;
   const { path, folder } = makeIn(
     runtimeDir !== undefined && fits(runtimeDir) && isPrivate(runtimeDir) ? runtimeDir : undefined,
     fits(temporaryDir) ? temporaryDir : SHORT_DIR,

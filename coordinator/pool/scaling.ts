@@ -1,5 +1,3 @@
-import type { ScaleResult } from './worker-pool.js';
-
 /** A change of size under way: each of its workers counts once it is where it was to go. */
 interface Change {
   readonly kind: 'up' | 'down';
@@ -89,9 +87,4 @@ export class Scaling {
     this.#changes.delete(change);
     change.onDone(change.count);
   }
-}
-
-/** The result of a change that has come about. */
-export function scaleResult(count: number, { target }: Pick<Scaling, 'target'>): ScaleResult {
-  return { count, newSize: target };
 }

@@ -1,3 +1,4 @@
+import { FleetError } from '../../proto/fleet-error.js';
 import { OptionFaults, shown } from '../../client/option-faults.js';
 import type { RunOptions } from '../../client/submit-options.js';
 import { DAY_MS, MAX_ATTEMPTS, MAX_PRIORITY, MAX_WALL_MS, TASK_TYPE_PATTERN } from '../../proto/bounds.js';
@@ -22,6 +23,8 @@ const FIELDS = [
   'metadata',
   'signal',
 ];
+/** Where the client has them. */
+const CLIENT_PREFIX = 'options.';
 /** A point in time before September 2001, in milliseconds since 1970, is a span that was taken for one. */
 const DEADLINE_MIN_MS = 1_000_000_000_000;
 
@@ -29,7 +32,8 @@ const DEADLINE_MIN_MS = 1_000_000_000_000;
  * Reads a task.
  *
  * @param onUnknown told of each field that is not known: programs hand over objects of their own, with more in them
- * @throws FleetError INVALID_ARGUMENT / INVALID_TASK with every fault in one message, in the words of the pool
+ * @throws FleetError INVALID_ARGUMENT / INVALID_TASK with every fault in one message, but for those of `taskId`, `retry` and
+ *   `metadata`, which the client checks
  */
 export function readPoolTask(
   task: unknown,
@@ -55,6 +59,17 @@ export function readPoolTask(
   const optional = { priority, maxAttempts, deadline, signal, retry, metadata };
   const options = Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined));
   return { type, payload, options: { ...options, taskId, timeoutMs } };
+}
+
+/** What the client found wrong with a task, by the names that the pool has for it. */
+export function inWordsOfPool(error: FleetError): FleetError {
+  const { reason, violations } = error;
+  if (!violations.some(({ field }) => field.startsWith(CLIENT_PREFIX))) return error;
+  const renamed = violations.map(({ field, description }) => ({
+    field: field.startsWith(CLIENT_PREFIX) ? field.slice(CLIENT_PREFIX.length) : field,
+    description,
+  }));
+  return FleetError.invalid(reason, renamed, { cause: error });
 }
 
 function readType(given: unknown, faults: OptionFaults): string {

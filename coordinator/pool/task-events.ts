@@ -54,10 +54,9 @@ export class TaskEvents {
   }
 
   /** A deadline can pass before any attempt, or between two. */
-  #taskEnded({ taskId, type, taskState }: Extract<CoreEvent, { name: 'task-ended' }>): void {
+  #taskEnded({ taskId, type, taskState, reason, message }: Extract<CoreEvent, { name: 'task-ended' }>): void {
     if (taskState !== 'EXPIRED' || this.#told.has(taskId)) return;
-    const message = "the task's deadline passed before it had succeeded";
-    const error = plainError('DEADLINE_PASSED', message, { task_id: taskId });
+    const error = plainError(reason, message, { task_id: taskId });
     this.events.add('task-failed', { taskId, type, attempt: 0, workerId: '', error, retried: false });
   }
 }

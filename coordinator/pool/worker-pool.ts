@@ -12,7 +12,11 @@ export interface PoolTask {
   readonly payload?: unknown;
   /** 0 to 100, larger first. Default 10. */
   readonly priority?: number;
-  /** How long one attempt may run, in milliseconds, 1 to 86,400,000. Default: `taskTimeout` of the pool. */
+  /**
+   * How long one attempt may run, in milliseconds, 1 to 86,400,000; then its `signal` is aborted. A handler that returns all the same
+   * has succeeded; one that has not settled 10 s later costs its process, and the attempt has failed. Default: `taskTimeout` of
+   * the pool.
+   */
   readonly timeout?: number;
   /** When the whole task is given up: a Date, or milliseconds since 1970. Default: never. */
   readonly deadline?: Date | number;
@@ -61,7 +65,7 @@ export interface WorkerPool extends EventEmitter<PoolEvents>, AsyncDisposable {
    *
    * @throws TaskFailedError if the task ended otherwise; FleetError INVALID_ARGUMENT / INVALID_TASK, PAYLOAD_TOO_LARGE,
    *   PAYLOAD_NOT_JSON; NOT_FOUND / NO_HANDLER if no worker handles the type; RESOURCE_EXHAUSTED / QUEUE_FULL, STORE_FULL,
-   *   TOO_MANY_WAITING; CANCELLED / WAIT_ABORTED after an abort of `signal`; UNAVAILABLE / POOL_SHUT_DOWN, and POOL_FAILED after
+   *   TOO_MANY_WAITING; ALREADY_EXISTS / TASK_ID_TAKEN; CANCELLED / WAIT_ABORTED, or NOT_SENT, after an abort of `signal`; UNAVAILABLE / POOL_SHUT_DOWN, and POOL_FAILED after
    *   a fault of the pool itself
    */
   submitTask<Result = unknown>(task: PoolTask): Promise<Result>;
@@ -88,13 +92,13 @@ export interface WorkerPool extends EventEmitter<PoolEvents>, AsyncDisposable {
   scaleDown(count: number): Promise<ScaleResult>;
 
   /**
-   * Ends the pool: no new tasks. `graceful` waits for what runs; otherwise handlers are aborted, and their processes killed when
+   * Ends the pool: no new tasks, and none that waits is begun. `graceful` waits for what runs; otherwise handlers are aborted, and their processes killed when
    * they have not settled after 2 s. Tasks that have not ended then go back to the queue with a `sqlite:` store, where the next
    * pool finds them; with `memory:` they are gone. Either way their promises reject with UNAVAILABLE / POOL_SHUT_DOWN. Resolves when
    * every process has ended and nothing of the pool keeps this one alive. A repeat returns the same promise; it may make the end
    * come sooner.
    *
-   * @param graceful Default true
+   * @param graceful Default true, and anything but `false` means it: `process.on('SIGTERM', (signal) => pool.shutdown(signal))`
    */
   shutdown(graceful?: boolean, options?: ShutdownOptions): Promise<void>;
 }

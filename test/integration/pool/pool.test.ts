@@ -101,6 +101,10 @@ describe('tasks of a pool', () => {
     const { pool } = await openPool();
     expect(await failure(pool.submitTask({ type: 'paint' }))).toMatchObject({ reason: 'NO_HANDLER' });
     expect(await failure(pool.submitTask({ type: 'echo', priority: -1 }))).toMatchObject({ reason: 'INVALID_TASK' });
+    const bad = { type: 'echo', taskId: 'abc', metadata: { a: 1 } } as never;
+    const faults = await failure(pool.submitTask(bad));
+    expect(faults).toMatchObject({ reason: 'INVALID_TASK' });
+    expect(faults.message).toMatch(/^taskId: .*metadata/);
     expect(await failure(pool.submitTask({ type: 'echo', payload: 1n }))).toMatchObject({ reason: 'PAYLOAD_NOT_JSON' });
     expect(pool.getPoolMetrics().tasks).toMatchObject({ completed: 0, failed: 0 });
   });
@@ -117,7 +121,9 @@ describe('listeners', () => {
   it('should be told again after all were removed', async () => {
     const { pool } = await openPool();
     pool.on('task-completed', () => undefined);
-    pool.removeAllListeners();
+    for (let repeats = 0; repeats < 12; repeats += 1) pool.removeAllListeners();
+    expect(pool.listenerCount('task-completed')).toBe(0);
+    expect(pool.listenerCount('newListener' as never)).toBe(1);
     const completed = eventOf(pool, 'task-completed');
     await pool.submitTask({ type: 'echo' });
     expect((await completed).type).toBe('echo');
@@ -138,7 +144,7 @@ describe('the size of a pool', () => {
     expect(pool.getPoolMetrics()).toMatchObject({ pool: { size: 1 }, workers: { total: 1, ready: 1 } });
     expect(await pool.scaleDown(1)).toEqual({ count: 0, newSize: 1 });
     expect(events).toEqual(['up 1 to 3', 'down 2 to 1']);
-    expect(log()).toContain('scaleUp(10) changes the pool by 1 only: maxWorkers is reached');
+    expect(log()).toContain('scaleUp(10) changes the pool by 1 only: maxWorkers is 3');
     for (const count of [0, -1, 1.5, NaN, '2', undefined]) {
       expect(await failure(pool.scaleUp(count as number))).toMatchObject({ reason: 'INVALID_COUNT' });
       expect(await failure(pool.scaleDown(count as number))).toMatchObject({ reason: 'INVALID_COUNT' });
@@ -174,6 +180,28 @@ describe('the size of a pool', () => {
 });
 
 describe('shutdown', () => {
+  it('should wait for what has just been handed out, wherever it is', async () => {
+    const { pool } = await openPool({ poolSize: 2 });
+    for (let round = 0; round < 3; round += 1) await pool.submitTask({ type: 'echo' });
+    const tasks = [1, 2].map((number) => pool.submitTask({ type: 'echo', payload: number }));
+    // Not a turn later: neither has arrived at its worker yet.
+    for (let counts = pool.getPoolMetrics().tasks; counts.running + counts.completed < 5;) {
+      await new Promise(setImmediate);
+      counts = pool.getPoolMetrics().tasks;
+    }
+    await pool.shutdown(true);
+    expect(await Promise.all(tasks)).toEqual([1, 2]);
+    expect(pool.getPoolMetrics().tasks).toMatchObject({ completed: 5, failed: 0, retried: 0 });
+  });
+
+  it('should be what a listener of a signal asks for', async () => {
+    const { pool } = await openPool();
+    const task = pool.submitTask({ type: 'sleep', payload: { ms: 300 } });
+    await eventually('it to run', () => pool.getPoolMetrics().tasks.running === 1);
+    await pool.shutdown('SIGTERM' as unknown as boolean, 15 as never);
+    expect(await task).toBeTypeOf('number');
+  });
+
   it('should wait for what runs, fail what waits, and leave nothing', async () => {
     const { pool } = await openPool({ poolSize: 1 });
     const pids = pool.getAllWorkersStatus().map(({ pid }) => pid ?? 0);

@@ -26,6 +26,7 @@ const hoard = [];
 export default {
   echo: async (payload) => payload,
   pid: async () => process.pid,
+  cwd: async () => process.cwd(),
   sleep: async ({ ms }, { signal }) => { await delay(ms, undefined, { signal }); return process.pid; },
   stubborn: async ({ ms }) => { await delay(ms); return process.pid; },
   block: async ({ ms }) => { const end = Date.now() + ms; while (Date.now() < end); return process.pid; },

@@ -53,6 +53,20 @@ describe('workers of a pool', () => {
     expect(health.map(({ status }) => status)).toContain('degraded');
   });
 
+  it('should be started where the pool was, whatever directory its program goes to', async () => {
+    const before = process.cwd();
+    const { pool } = await openPool();
+    const restarted = eventOf(pool, 'worker-restarted');
+    process.chdir('/');
+    try {
+      process.kill(await pool.submitTask<number>({ type: 'pid' }), 'SIGKILL');
+      await restarted;
+      expect(await pool.submitTask({ type: 'cwd' })).toBe(before);
+    } finally {
+      process.chdir(before);
+    }
+  });
+
   it('should not be started again with autoRestart false', async () => {
     const { pool } = await openPool({ poolSize: 2, autoRestart: false });
     const givenUp = eventOf(pool, 'worker-given-up');
@@ -153,7 +167,27 @@ describe('the HTTP side of a pool', () => {
     const { performance: own, ...ownRest } = pool.getPoolMetrics();
     expect(rest).toEqual(ownRest);
     expect(Object.keys(performance)).toEqual(Object.keys(own));
+    expect((await fetch(`${pool.httpUrl ?? ''}/readyz`)).status).toBe(200);
     const metrics = await (await fetch(`${pool.httpUrl ?? ''}/metrics`)).text();
-    expect(metrics).toContain('remuda_tasks_ended_total{state="SUCCEEDED"} 1');
+    for (const line of [
+      'remuda_tasks_ended_total{state="SUCCEEDED"} 1',
+      'remuda_pool_size 1',
+      'remuda_pool_workers{state="ready"} 1',
+      'remuda_pool_health{status="healthy"} 1',
+    ]) {
+      expect(metrics).toContain(line);
+    }
+  });
+
+  it('should not be ready when no worker takes tasks', async () => {
+    const { pool } = await openPool({ httpPort: 0, autoRestart: false });
+    const givenUp = eventOf(pool, 'worker-given-up');
+    process.kill(await pool.submitTask<number>({ type: 'pid' }), 'SIGKILL');
+    await givenUp;
+    const answer = await fetch(`${pool.httpUrl ?? ''}/readyz`);
+    expect(answer.status).toBe(503);
+    expect(await answer.text()).toContain('no worker takes tasks');
+    expect(await pool.scaleUp(1)).toEqual({ count: 1, newSize: 1 });
+    expect((await fetch(`${pool.httpUrl ?? ''}/readyz`)).status).toBe(200);
   });
 });

@@ -337,7 +337,7 @@ describe("workers' output", () => {
     stdout.end('no end');
     await new Promise<void>((done) => stderr.end('went wrong\n', done));
     await log.close();
-    const common = { time: expect.any(Number) as number, worker_id: 'pool/7' };
+    const common = { time: expect.any(Number) as number, worker_id: 'pool/7', pool_pid: process.pid };
     const messages = [
       'said "so"',
       '',
@@ -362,13 +362,15 @@ describe("workers' output", () => {
     expect(messagesIn(path)).toEqual(Array.from({ length: 1_002 }, (_, n) => String(n)));
   });
 
-  it("passes as it is when it has the log's own form, and is given its worker if it names none", async () => {
+  it("passes as it is when it has the log's own form, and is given its worker if it names none, or another", async () => {
     const log = open();
-    const own = '{"level":20,"time":1,"worker_id":"other","msg":"own"}';
+    const own = '{"level":20,"time":1,"worker_id":"pool/0","msg":"own"}';
     await print(log, own);
+    await print(log, '{"level":20,"time":1,"worker_id":"other","msg":"other"}');
     await print(log, '{"level":50,"time":2,"msg":"none", "n":1e2 } ');
     const lines = readFileSync(path, 'utf8').split('\n');
-    expect(lines).toEqual([own, '{"level":50,"time":2,"msg":"none", "n":1e2 ,"worker_id":"pool/0"}', '']);
+    const other = '{"level":20,"time":1,"worker_id":"other","msg":"other","worker_id":"pool/0"}';
+    expect(lines).toEqual([own, other, '{"level":50,"time":2,"msg":"none", "n":1e2 ,"worker_id":"pool/0"}', '']);
   });
 
   it('waits while the log is slow, and makes neither the others nor the pool wait', async () => {

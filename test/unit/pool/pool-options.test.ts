@@ -32,6 +32,7 @@ describe('options of a pool', () => {
       program: { kind: 'handlers', path: handlers },
       ...{ minWorkers: 1, heartbeatInterval: 5_000, taskTimeout: 300_000, loadBalancing: 'least-loaded' },
       ...{ autoRestart: true, maxRestartAttempts: 3, workerMemoryLimitBytes: undefined, store: 'memory:' },
+      ...{ maxPayloadBytes: 1_048_576 },
       ...{ logFile: join(cwd, 'logs/worker-pool.log'), logLevel: 'info', httpPort: undefined, startTimeout: 60_000 },
       ...{ env: {}, execArgv: [] },
     });
@@ -80,6 +81,24 @@ describe('options of a pool', () => {
     expect(faultsOf({ handlers, ...options })).toContain(part);
   });
 
+  it.each([
+    ['file:not a url%', 'unknown'],
+    [new URL('file://remote/x'), 'ERR_INVALID_FILE_URL_HOST'],
+    [`${handlers}/below`, 'ENOTDIR'],
+    ['x'.repeat(5_000), 'ENAMETOOLONG'],
+  ])('should say of a path that no system follows what it is: %s', (path, code) => {
+    const text = faultsOf({ handlers: path });
+    expect(text).toMatch(
+      /^INVALID_OPTIONS: handlers: is .*it must be a path or a file: URL, and this one cannot be used/,
+    );
+    expect(text).toContain(code);
+    expect(text.length).toBeLessThan(500);
+  });
+
+  it('should make the path of the store absolute', () => {
+    expect(compile({ handlers, store: 'sqlite:./pool.db' }).store).toBe(`sqlite:${join(cwd, 'pool.db')}`);
+  });
+
   it('should look for the script of older pools when nothing is named, and say where', () => {
     const script = join(cwd, 'lib/worker-pool/worker-process.js');
     expect(faultsOf({})).toContain(`without either it is ${script}, which does not exist`);
@@ -95,7 +114,17 @@ describe('options of a pool', () => {
   });
 
   it("should hand on Node's options but for those of this process alone", () => {
-    const given = ['--import', 'tsx', '-e', 'code', '--inspect=0', '--max-old-space-size=64', '--test-reporter=dot'];
+    const own = [
+      '-e',
+      'code',
+      '--inspect=0',
+      '--inspect-port',
+      '9230',
+      '--cpu-prof-dir',
+      './prof',
+      '--test-reporter=dot',
+    ];
+    const given = ['--import', 'tsx', ...own, '--max-old-space-size=64'];
     expect(inheritedExecArgv(given)).toEqual(['--import', 'tsx', '--max-old-space-size=64']);
     expect(compile({ handlers, execArgv: ['--inspect'] }, given).execArgv).toEqual(['--inspect']);
   });
