@@ -22,6 +22,11 @@ export interface CoordinatorConfig {
   readonly leaseMs: number;
   /** How long a handler may take to settle after its abort, in milliseconds, 100 ms to 10 min. Default 10 s. */
   readonly stuckGraceMs: number;
+  /**
+   * How long what runs may run on without a coordinator that was stopped in good order, in milliseconds, 0 to 1 h; no longer than
+   * the lease means that nothing is held. Default 2 min. A `memory:` store holds nothing.
+   */
+  readonly restartHoldMs: number;
   /** Unfinished tasks, at most. 1 to 10,000,000. Default 1,000,000. */
   readonly maxOpenTasks: number;
   /** Bytes of one payload or result, at most. 1 KiB to 64 MiB. Default 1 MiB. */
@@ -52,6 +57,7 @@ const DEFAULTS = {
   store: 'sqlite:./remuda.db',
   heartbeatIntervalMs: 5_000,
   stuckGraceMs: CORE_DEFAULTS.stuckGraceMs,
+  restartHoldMs: 2 * MINUTE_MS,
   maxOpenTasks: CORE_DEFAULTS.maxOpenTasks,
   maxPayloadBytes: MIB,
   maxWorkers: CORE_DEFAULTS.maxWorkers,
@@ -105,6 +111,11 @@ const FLAGS = {
     'TIME',
     'how long a handler may take to settle after its abort, 100ms to 10m',
     ms(DEFAULTS.stuckGraceMs),
+  ],
+  'restart-hold': [
+    'TIME',
+    'how long running tasks may run on while the coordinator is stopped and started again, 0s to 1h',
+    ms(DEFAULTS.restartHoldMs),
   ],
   'max-open-tasks': ['N', 'unfinished tasks, at most; 1 to 10,000,000', String(DEFAULTS.maxOpenTasks)],
   'max-payload-bytes': [
@@ -162,6 +173,7 @@ export function parseConfig(argv: readonly string[], env: Env): CoordinatorConfi
         ? derived.leaseMs
         : read.time('lease', Math.max(MIN_LEASE_MS, heartbeatIntervalMs * 2), HOUR_MS),
     stuckGraceMs: read.time('stuck-grace', 100, 10 * MINUTE_MS),
+    restartHoldMs: read.time('restart-hold', 0, HOUR_MS),
     maxOpenTasks: read.integer('max-open-tasks', 1, 10_000_000),
     maxPayloadBytes: read.integer('max-payload-bytes', 1_024, 64 * MIB),
     maxWorkers: read.integer('max-workers', 1, 100_000),

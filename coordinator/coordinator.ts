@@ -73,6 +73,8 @@ const INBOX = { maxInputs: 16_384, maxBytes: 64 * MIB, batchInputs: 2_048, batch
 const SPARE_SESSIONS = 1_024;
 /** What is in flight when a coordinator stops gets this long to be answered. */
 const ANSWERS_MS = 1_000;
+/** How long the store may take to note that what runs is held. */
+const HOLD_COMMIT_MS = 1_000;
 /** How long a faulty process waits for the store's thread. */
 const ABANDON_MS = 1_000;
 
@@ -239,12 +241,26 @@ export class Coordinator {
 
   async #stop(): Promise<void> {
     this.#health.set('NOT_SERVING');
+    await this.#announceReturn();
     this.#tasks.stop(callInterrupted());
     this.#sessions.stop(coordinatorStopping());
     // Whoever arrives from now on is refused; what has arrived is answered before the server shuts down.
     await this.#engine.stop();
     await this.#shutDownServer();
     await this.#http?.stop();
+  }
+
+  /** What runs may run on while the coordinator is away for a while; with a store that forgets, nobody would want it any more. */
+  async #announceReturn(): Promise<void> {
+    const { restartHoldMs, leaseMs, store } = this.#config;
+    if (restartHoldMs <= leaseMs || !storeDefaults(store).isDurable) return;
+    // A store that does not take it now must not hold up the stop: workers then keep what runs for their lease alone.
+    const late = new Promise<false>((resolve) => {
+      systemRuntime.after(HOLD_COMMIT_MS, () => resolve(false));
+    });
+    if (!(await Promise.race([this.#engine.hold(restartHoldMs), late]))) return;
+    this.#log.info({ hold_ms: restartHoldMs }, 'workers-hold');
+    await this.#sessions.announceReturn(restartHoldMs);
   }
 
   #checkStarting(): void {

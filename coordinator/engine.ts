@@ -126,6 +126,8 @@ export class Engine {
   #recovered = false;
   /** Calls to the store that it refuses and that are repeated, with what it says. */
   readonly #refusedCalls = new Map<object, string>();
+  /** To be written with the next batch. */
+  #hold: { readonly leaseMs: number; readonly onDurable: () => void } | null = null;
   #forgetAlarm: (() => void) | null = null;
   #forgetTick: (() => void) | null = null;
   #forgetRecovery: (() => void) | null = null;
@@ -310,6 +312,25 @@ export class Engine {
     }
   }
 
+  /**
+   * Makes it durable that what runs may run on for so long without a coordinator: the next start waits for it. To be called before
+   * any worker is told.
+   *
+   * @returns False if nothing runs, and nobody need be told
+   */
+  async hold(holdMs: number): Promise<boolean> {
+    if (this.#status !== 'running' || this.#state.counts.running === 0) return false;
+    const leaseMs = Math.max(holdMs, this.#state.recoveredLeaseMs, this.#options.config.leaseMs);
+    // What an earlier coordinator granted is in it: nothing shortens it any more.
+    this.#forgetRecovery?.();
+    this.#recovered = false;
+    await new Promise<void>((resolve) => {
+      this.#hold = { leaseMs, onDurable: resolve };
+      this.#kick();
+    });
+    return true;
+  }
+
   /** Answers what has arrived, if the store takes it, and closes the store. Idempotent; also in the middle of a start. */
   async stop(): Promise<void> {
     if (this.#status === 'running') this.#status = 'stopping';
@@ -421,8 +442,13 @@ export class Engine {
     this.#more = result.more;
     const steppedMs = runtime.now().monoMs;
 
-    const writes = this.#withOwn(result.writes);
+    const hold = this.#hold;
+    const writes = this.#withOwn(result.writes, hold?.leaseMs);
     const results = writes.length === 0 ? [] : await this.#retried(() => store.commit(writes));
+    if (hold !== null) {
+      this.#hold = null;
+      hold.onDurable();
+    }
     const purged = this.#retention.settle(writes, results);
     if (purged.count > 0) this.#options.onPurged?.(purged);
     onBatch?.({
@@ -434,13 +460,14 @@ export class Engine {
     this.#letOut(result, bodiesOf(writes, results));
   }
 
-  /** Adds what the engine itself writes: the end of a recovery, and what is no longer kept. */
-  #withOwn(writes: readonly Write[]): readonly Write[] {
+  /** Adds what the engine itself writes: the end of a recovery, what is no longer kept, and the hold before a stop. */
+  #withOwn(writes: readonly Write[], holdMs: number | undefined): readonly Write[] {
     const { runtime, store, config } = this.#options;
     const own = this.#mayPurge() ? [...this.#retention.take(runtime.now(), store.stats())] : [];
     // Nobody can hold an earlier coordinator's longer lease any more: the store forgets it.
     if (this.#recovered) own.push({ kind: 'longestLease', leaseMs: config.leaseMs });
     this.#recovered = false;
+    if (holdMs !== undefined) own.push({ kind: 'longestLease', leaseMs: holdMs });
     return own.length === 0 ? writes : [...writes, ...own];
   }
 

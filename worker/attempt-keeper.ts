@@ -112,7 +112,6 @@ export class AttemptKeeper {
       const { taskId, attempt } = ref;
       this.emit({ kind: 'event', event: { name: 'refused-assignment', taskId, attempt, message: why } });
     }
-    this.handOut();
   }
 
   /** Why an assignment is given back; empty if that is no surprise. */
@@ -175,6 +174,12 @@ export class AttemptKeeper {
     this.abort(nowMs, attempt, cause, message);
   }
 
+  /** The coordinator, which was not acknowledged for a while, wants back what has not been handed to a handler. */
+  revoke(ref: AttemptRef): void {
+    const attempt = this.book.get(attemptKey(ref));
+    if (attempt?.stage === 'waiting') this.giveBack(attempt);
+  }
+
   /** Aborts a signal once; the first cause is the one that counts. */
   abort(nowMs: number, attempt: HeldAttempt, cause: AbortCause, message: string): void {
     if (attempt.stage === 'waiting') return;
@@ -233,8 +238,10 @@ export class AttemptKeeper {
     this.owe(newReport(attempt, outcome, failureInfo(reason, text, false), runMs));
   }
 
-  /** Applies what the time has brought: time-outs. Returns attempts that count as stuck from now on. */
+  /** Starts what may start, and applies what the time has brought: time-outs. Returns attempts that count as stuck from now on. */
   tick(nowMs: number): HeldAttempt[] {
+    // Not on arrival: what came in the same turn may take it back.
+    this.handOut();
     const stuck: HeldAttempt[] = [];
     for (const attempt of this.book.all()) {
       if (attempt.startedMs !== undefined && attempt.stuckAtMs === undefined) {

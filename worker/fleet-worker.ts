@@ -54,7 +54,7 @@ const TYPES_MAX = 256;
 /**
  * A worker: handlers on this thread, the session in another or beside them. Made by {@link createWorker}.
  *
- * Events: `welcome` (also after each reconnect), `disconnected`, `lease-lost`, `draining`, `stuck`, `refused-assignment`,
+ * Events: `welcome` (also after each reconnect), `disconnected`, `hold`, `lease-lost`, `draining`, `stuck`, `refused-assignment`,
  * `report-refused`, `undelivered`, `superseded`, and `left` when it is over, with `{ code, message }`: 0 after stop() or a
  * drain by the coordinator, 2 refused, 78 superseded, 1 if the session thread failed.
  */

@@ -29,6 +29,9 @@ export class SessionLog {
       case 'disconnected':
         this.disconnected(event);
         break;
+      case 'hold':
+        logger.info({ hold_ms: event.holdMs }, 'the coordinator restarts: what runs runs on');
+        break;
       case 'lease-lost':
         logger.warn(
           { attempts: event.attempts },

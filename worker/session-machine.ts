@@ -93,6 +93,8 @@ export class SessionMachine {
   /** Dials in a row that got no welcome. */
   private failures = 0;
   private leaseMs: number | undefined;
+  /** What takes the lease's place while the coordinator restarts; 0: nothing does. */
+  private holdMs = 0;
   /** When the newest frame that the coordinator has acknowledged was sent. */
   private ackedSentMs: number | undefined;
   private leaseLost = false;
@@ -177,7 +179,7 @@ export class SessionMachine {
     if (this.current.t === 'Open' && nowMs < this.leaseEndMs()) this.apply(nowMs, frame);
   }
 
-  private apply(nowMs: number, { assignments, reportAcks, cancels, drain }: ConnectResponse): void {
+  private apply(nowMs: number, { assignments, reportAcks, cancels, drain, revokes, reconnect }: ConnectResponse): void {
     if (assignments.length > 0) this.keeper.assign(nowMs, assignments);
     for (const { attempt, accepted, reason } of reportAcks) {
       if (attempt === undefined) continue;
@@ -187,6 +189,10 @@ export class SessionMachine {
     }
     for (const cancel of cancels) this.keeper.cancel(nowMs, cancel);
     if (drain !== undefined) this.drained(nowMs, drain.deadlineMs);
+    for (const ref of revokes) this.keeper.revoke(ref);
+    if (reconnect === undefined || reconnect.holdMs <= 0) return;
+    this.holdMs = Math.min(DAY_MS, reconnect.holdMs);
+    this.event({ name: 'hold', holdMs: this.holdMs });
   }
 
   /** The stream of this session number has ended, or could not be opened. */
@@ -302,8 +308,8 @@ export class SessionMachine {
 
   /** The worker's own lease: it ends before the coordinator's, also when only one direction works. */
   private leaseEndMs(): number {
-    const { leaseMs, ackedSentMs } = this;
-    return leaseMs === undefined || ackedSentMs === undefined ? Infinity : ackedSentMs + leaseMs;
+    const { leaseMs, holdMs, ackedSentMs } = this;
+    return leaseMs === undefined || ackedSentMs === undefined ? Infinity : ackedSentMs + Math.max(leaseMs, holdMs);
   }
 
   private tickStream(nowMs: number): void {
@@ -461,6 +467,7 @@ export class SessionMachine {
       return;
     }
     this.leaseMs = leaseMs;
+    this.holdMs = 0;
     if (nowMs >= this.leaseEndMs()) {
       // What comes with it may already run elsewhere.
       this.drop(nowMs, 'DEADLINE_EXCEEDED', 'WELCOME_TIMEOUT', `the welcome came ${leaseMs} ms after hello, or later`);

@@ -81,6 +81,8 @@ export type SessionEvent =
       readonly failures: number;
     }
   | { readonly name: 'lease-lost'; readonly attempts: number }
+  /** The coordinator restarts: what runs may run on for so long without it. */
+  | { readonly name: 'hold'; readonly holdMs: number }
   | { readonly name: 'draining'; readonly deadlineMs: number; readonly cause: LeaveCause }
   | {
       readonly name: 'stuck';

@@ -77,6 +77,7 @@ export function addHold(
     state: 'SENT',
     started: false,
     abandoned: false,
+    revoked: false,
     cancelReason: task.cancelRequested ? 'REQUESTED' : null,
     limit: newTimer(),
     extended: false,

@@ -328,7 +328,7 @@ function drainWorker(step: Step, worker: WorkerRecord, sessionId: number, deadli
   step.send(sessionId, { kind: 'drain', deadlineMs });
 }
 
-export function applySuspect(step: Step, { sessionId, suspect, takenBack }: Of<'suspect'>): void {
+export function applySuspect(step: Step, { sessionId, suspect, deaf, takenBack }: Of<'suspect'>): void {
   const worker = step.state.sessions.get(sessionId);
   if (worker === undefined) return;
   if (worker.suspect !== suspect) {
@@ -338,6 +338,19 @@ export function applySuspect(step: Step, { sessionId, suspect, takenBack }: Of<'
   }
   for (const ref of takenBack)
     giveBack(step, worker, ref, 'it had not left for its worker, which does not acknowledge frames');
+  if (deaf) revokeSent(step, worker, sessionId);
+}
+
+/**
+ * What is on the wire to a worker that does not acknowledge: when the wire moves again, the worker gives back what it has not
+ * started. Until it says so, or its lease is over, nobody else gets it.
+ */
+function revokeSent(step: Step, worker: WorkerRecord, sessionId: number): void {
+  for (const hold of worker.holds.values()) {
+    if (hold.state !== 'SENT' || hold.revoked) continue;
+    hold.revoked = true;
+    step.send(sessionId, { kind: 'revoke', ref: hold.ref });
+  }
 }
 
 export function applySessionEnded(step: Step, { sessionId }: Of<'sessionEnded'>): void {

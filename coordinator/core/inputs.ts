@@ -107,6 +107,8 @@ export type Input =
       readonly kind: 'suspect';
       readonly sessionId: number;
       readonly suspect: boolean;
+      /** It does not acknowledge; otherwise it only reads more slowly than it is sent. */
+      readonly deaf: boolean;
       readonly takenBack: readonly AttemptRef[];
     }
   | { readonly kind: 'sessionEnded'; readonly sessionId: number }

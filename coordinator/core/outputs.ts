@@ -32,6 +32,8 @@ export type SessionOutput =
       readonly reason: string;
     }
   | { readonly kind: 'cancel'; readonly ref: AttemptRef; readonly reason: CancelReason }
+  /** Give it back if its handler has not been entered. */
+  | { readonly kind: 'revoke'; readonly ref: AttemptRef }
   | { readonly kind: 'drain'; readonly deadlineMs: number }
   | { readonly kind: 'end'; readonly reason: EndReason; readonly message: string };
 

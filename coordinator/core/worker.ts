@@ -42,6 +42,8 @@ export interface Hold {
   started: boolean;
   /** The attempt has ended without the worker's word; the slot stays in use until the worker confirms. */
   abandoned: boolean;
+  /** Its worker, which did not acknowledge it, was asked to give it back if it has not started it. */
+  revoked: boolean;
   /** Why it is to be aborted; null: it is not. */
   cancelReason: CancelReason | null;
   /** When the coordinator ends the attempt by itself. */

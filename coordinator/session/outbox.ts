@@ -2,15 +2,19 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { FrameLink, type FrameLinkLimits } from '../../proto/frame-link.js';
 import {
   AssignmentSchema,
+  AttemptRefSchema,
   CancelReason,
   CancelSchema,
   ConnectResponseSchema,
   DrainSchema,
+  ReconnectSchema,
   ReportAckSchema,
   type Assignment,
+  type AttemptRef as AttemptRefMessage,
   type Cancel,
   type ConnectResponse,
   type Drain,
+  type Reconnect,
   type ReportAck,
   type Welcome,
 } from '../../proto/gen/remuda/v1/worker_service_pb.js';
@@ -26,7 +30,9 @@ type Element =
   | { readonly kind: 'assign'; readonly value: Assignment; readonly ref: AttemptRef }
   | { readonly kind: 'reportAck'; readonly value: ReportAck }
   | { readonly kind: 'cancel'; readonly value: Cancel }
-  | { readonly kind: 'drain'; readonly value: Drain };
+  | { readonly kind: 'revoke'; readonly value: AttemptRefMessage }
+  | { readonly kind: 'drain'; readonly value: Drain }
+  | { readonly kind: 'reconnect'; readonly value: Reconnect };
 
 type Output<K extends SessionOutput['kind']> = Extract<SessionOutput, { kind: K }>;
 
@@ -58,6 +64,11 @@ export class Outbox {
   /** Elements that wait for a frame. */
   get queuedCount(): number {
     return this.#link.queuedCount;
+  }
+
+  /** True if all that was said has been acknowledged. */
+  get idle(): boolean {
+    return this.#link.idle;
   }
 
   /** True if more waits than the bounds allow. */
@@ -109,6 +120,16 @@ export class Outbox {
     this.#link.enqueue({ kind: 'cancel', value }, ELEMENT_BYTES, lane);
   }
 
+  revoke({ ref }: Output<'revoke'>): void {
+    const value = create(AttemptRefSchema, ref);
+    this.#link.enqueue({ kind: 'revoke', value }, ELEMENT_BYTES, 'control');
+  }
+
+  reconnect(holdMs: number): void {
+    const value = create(ReconnectSchema, { holdMs });
+    this.#link.enqueue({ kind: 'reconnect', value }, ELEMENT_BYTES, 'control');
+  }
+
   drain({ deadlineMs }: Output<'drain'>): void {
     this.#link.enqueue({ kind: 'drain', value: create(DrainSchema, { deadlineMs }) }, ELEMENT_BYTES, 'control');
   }
@@ -156,8 +177,14 @@ export class Outbox {
       case 'cancel':
         frame.cancels.push(element.value);
         break;
+      case 'revoke':
+        frame.revokes.push(element.value);
+        break;
       case 'drain':
         frame.drain = element.value;
+        break;
+      case 'reconnect':
+        frame.reconnect = element.value;
         break;
     }
   }

@@ -53,6 +53,8 @@ type Call = ServerDuplexStream<Arrival, Buffer>;
 
 /** How often sessions look at the clock: for suspects, late hellos and acknowledgements that nothing carries. */
 const TICK_MS = 100;
+/** How long workers may take to hear that the coordinator will be back. */
+const ANNOUNCE_MS = 500;
 const READ_OPTIONS = { readUnknownFields: false } as const;
 
 /** Frames are decoded and encoded here, so that their bytes can be counted. */
@@ -95,6 +97,8 @@ export class SessionHost implements SessionGateway {
   #nextSessionId = 1;
   #flushDue = false;
   #forgetTick: (() => void) | null = null;
+  /** Called whenever something has been acknowledged, or a stream has ended. */
+  #onSettled: () => void = () => undefined;
 
   constructor(options: SessionHostOptions) {
     this.#options = options;
@@ -116,6 +120,27 @@ export class SessionHost implements SessionGateway {
     if (hosted === undefined) return;
     hosted.session.deliver(outputs);
     this.#flush(hosted);
+  }
+
+  /**
+   * Tells every worker that the coordinator will be back, and that what runs may run on for so long. Fulfilled when all have
+   * acknowledged it, at most {@link ANNOUNCE_MS} later.
+   */
+  async announceReturn(holdMs: number): Promise<void> {
+    const { runtime } = this.#options;
+    for (const hosted of [...this.#hosted.values()]) {
+      hosted.session.announceReturn(holdMs);
+      this.#flush(hosted);
+    }
+    const settled = new Promise<void>((resolve) => {
+      this.#onSettled = () => {
+        if ([...this.#hosted.values()].every(({ session }) => session.isSettled)) resolve();
+      };
+      this.#onSettled();
+      runtime.after(ANNOUNCE_MS, resolve);
+    });
+    await settled;
+    this.#onSettled = () => undefined;
   }
 
   /** Ends every stream and takes no new one. Idempotent. */
@@ -205,6 +230,7 @@ export class SessionHost implements SessionGateway {
     }
     this.#pass(hosted);
     if (session.state.t === 'Ended') this.#finish(hosted, session.state.error);
+    this.#onSettled();
   }
 
   #write(hosted: Hosted, bytes: Buffer): void {

@@ -70,6 +70,8 @@ export class Session {
   #state: SessionState;
   #inputs: SizedInput[] = [];
   #suspect = false;
+  /** Suspect because it does not acknowledge. */
+  #deaf = false;
   #workerId = '';
 
   /** @param sessionId Numbers the streams of this coordinator's life. */
@@ -143,6 +145,16 @@ export class Session {
     return this.#state.t === 'Open' && (this.#outbox.ackDueMs ?? Infinity) <= nowMs;
   }
 
+  /** The coordinator is about to stop, and will be back: what runs may run on for so long. */
+  announceReturn(holdMs: number): void {
+    if (this.#state.t === 'Open') this.#outbox.reconnect(holdMs);
+  }
+
+  /** True if the worker has acknowledged all that it was told. */
+  get isSettled(): boolean {
+    return this.#state.t !== 'Open' || this.#outbox.idle;
+  }
+
   /**
    * Ends it. Idempotent.
    *
@@ -207,6 +219,9 @@ export class Session {
       case 'cancel':
         this.#outbox.cancel(output);
         break;
+      case 'revoke':
+        this.#outbox.revoke(output);
+        break;
       case 'drain':
         this.#outbox.drain(output);
         break;
@@ -240,9 +255,10 @@ export class Session {
     const suspect = deaf || overBound;
     // At each look while it is deaf: the core may have handed out more before it knew.
     const takenBack = deaf ? this.#outbox.takeBackAssignments() : [];
-    if (suspect !== this.#suspect || takenBack.length > 0) {
+    if (suspect !== this.#suspect || deaf !== this.#deaf || takenBack.length > 0) {
       this.#suspect = suspect;
-      this.#emit({ kind: 'suspect', sessionId: this.sessionId, suspect, takenBack }, 0);
+      this.#deaf = deaf;
+      this.#emit({ kind: 'suspect', sessionId: this.sessionId, suspect, deaf, takenBack }, 0);
     }
     if (deaf && this.#outbox.overBound) this.#endSlowReader();
   }

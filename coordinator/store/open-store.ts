@@ -7,6 +7,8 @@ const MEMORY = 'memory:';
 
 /** What depends on the kind of store that `--store` names. */
 export interface StoreDefaults {
+  /** What it keeps outlives the process. */
+  readonly isDurable: boolean;
   /** Bound of what it keeps, in bytes. */
   readonly limitBytes: number;
   /** Tasks whose submitter has acknowledged the result, at most; the oldest beyond go first. */
@@ -35,6 +37,6 @@ export function openStore(spec: string, limitBytes = storeDefaults(spec).limitBy
 /** The defaults of the store that `--store` names; of any, if it names none. */
 export function storeDefaults(spec: string): StoreDefaults {
   return spec === MEMORY
-    ? { limitBytes: MEMORY_STORE_BYTES, maxAcknowledged: 10_000 }
-    : { limitBytes: SQLITE_STORE_BYTES, maxAcknowledged: 100_000 };
+    ? { isDurable: false, limitBytes: MEMORY_STORE_BYTES, maxAcknowledged: 10_000 }
+    : { isDurable: true, limitBytes: SQLITE_STORE_BYTES, maxAcknowledged: 100_000 };
 }

@@ -72,6 +72,24 @@ describe('a coordinator that stops in good order and is started again', () => {
     expect(await Promise.all([running, late])).toEqual(['patient', 'submitted while it was away']);
   });
 
+  it('lets what runs run on for longer than its lease, and takes it back', async () => {
+    await using place = await makeFolder();
+    const lease = ['--heartbeat-interval', '300ms', '--lease', '1s', '--store', place.store];
+    const first = await startCoordinator(lease);
+    const worker = await startWorker(HANDLERS, first.address, ['--worker-id', 'w'], place);
+    await using client = createClient({ address: first.address });
+    const running = client.run('sleep', { ms: 4_000, value: 'the whole time' });
+    await place.entered(1);
+    first.program.kill('SIGTERM');
+    expect(await first.program.exit()).toEqual({ code: 0, signal: null });
+    await worker.line(({ json }) => json?.['hold_ms'] === 120_000, 'word of the hold');
+    // Well past the lease; by its end a worker that knew of no hold would have aborted the handler.
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    await startCoordinator([...lease, '--listen', first.address]);
+    expect(await running).toBe('the whole time');
+    expect(place.entries()).toHaveLength(1);
+  });
+
   it('tells those whose task it has lost with its memory', async () => {
     const first = await startCoordinator(['--store', 'memory:']);
     await using client = createClient({ address: first.address });

@@ -16,6 +16,8 @@ export interface Victims {
   readonly seats: readonly SimSeat[];
   /** Ends the coordinator's process; it comes back by itself. */
   readonly crashCoordinator: (silently: boolean) => void;
+  /** Stops it in good order; it comes back by itself. */
+  readonly restartCoordinator: (holdMs: number) => void;
 }
 
 const DIRECTIONS: readonly Direction[] = ['both', 'toWorker', 'toCoordinator'];
@@ -64,6 +66,14 @@ const FAULTS: Readonly<Record<keyof FaultPlan, (victims: Victims) => void>> = {
 
   coordinatorCrash({ random, crashCoordinator }) {
     crashCoordinator(random.chance(0.3));
+  },
+
+  coordinatorRestart({ clock, random, network, restartCoordinator }) {
+    const stream = oneOf(random, [...network.streams]);
+    restartCoordinator(random.pick([10_000, 30_000, 60_000]));
+    // One that has heard of the hold, and cannot come back to a coordinator that is there again.
+    if (stream === undefined || random.chance(0.5)) return;
+    clock.after(random.between(0, 1_000), () => network.isolate(stream.host, random.between(0, 40_000)));
   },
 
   slowCommit({ clock, random, weather, trace }) {

@@ -40,6 +40,8 @@ export interface FaultPlan {
   readonly delay: number | null;
   readonly workerCrash: number | null;
   readonly coordinatorCrash: number | null;
+  /** It stops in good order, and workers hold what runs. */
+  readonly coordinatorRestart: number | null;
   readonly slowCommit: number | null;
   /** Not a fault, and as disturbing: workers leave in good order, and others take their id over. */
   readonly leave: number | null;
@@ -105,6 +107,7 @@ export function drawPlan(random: Prng, wallAtMs: (ms: number) => number): SimPla
       delay: often(0.6, 6_000),
       workerCrash: often(0.6, 8_000),
       coordinatorCrash: often(0.6, 15_000),
+      coordinatorRestart: often(0.5, 12_000),
       slowCommit: often(0.6, 8_000),
       leave: often(0.4, 15_000),
       takeover: often(0.3, 15_000),

@@ -13,6 +13,7 @@ import {
   ConnectResponseSchema,
   type ConnectRequest,
 } from '../../proto/gen/remuda/v1/worker_service_pb.js';
+import { FleetError } from '../../proto/fleet-error.js';
 import type { StreamEnd } from '../../client/frame-stream.js';
 import { SimProcess, type SimClock } from './clock.js';
 import type { Model } from './model.js';
@@ -49,6 +50,9 @@ interface Hosted {
 const TICK_MS = 100;
 const MIB = 1_048_576;
 const INBOX = { maxInputs: 16_384, maxBytes: 64 * MIB, batchInputs: 2_048, batchBytes: 8 * MIB };
+/** How long workers may take to hear that the coordinator will be back. */
+const ANNOUNCE_MS = 500;
+const STOPPING = new FleetError(Code.UNAVAILABLE, 'COORDINATOR_STOPPING', 'the coordinator is stopping');
 const COORDINATOR_GONE: StreamEnd = { code: 'UNAVAILABLE', reason: '', message: 'the coordinator is gone' };
 
 /** One life of a coordinator: the real engine and sessions, hosted as `coordinator/session/session-host.ts` does it, over the simulated network. */
@@ -61,6 +65,7 @@ export class SimCoordinator implements StreamAcceptor, SessionGateway {
   #flushDue = false;
   #nextSessionId = 1;
   #listening = false;
+  #stopping = false;
 
   constructor(private readonly parts: CoordinatorParts) {
     const { clock, random, disk, weather, config, storeSabotage, model, trace } = parts;
@@ -90,7 +95,7 @@ export class SimCoordinator implements StreamAcceptor, SessionGateway {
 
   /** True from when calls and streams are taken. */
   get listening(): boolean {
-    return this.#listening && this.process.alive;
+    return this.#listening && !this.#stopping && this.process.alive;
   }
 
   /** Opens the store and listens. */
@@ -116,6 +121,41 @@ export class SimCoordinator implements StreamAcceptor, SessionGateway {
     this.#listening = false;
     this.#store.crash();
     for (const { stream } of this.#hosted.values()) stream.closeFromCoordinator(COORDINATOR_GONE, silently);
+  }
+
+  /**
+   * Stops in good order, as `coordinator/coordinator.ts` does: what runs is held, the streams end, the store is closed.
+   *
+   * @param onGone the process has ended; not called if it crashes before
+   */
+  stop(holdMs: number, onGone: () => void): void {
+    this.parts.trace.add('coordinator', `stops, and holds what runs for ${holdMs}`);
+    this.#stopping = true;
+    const alive = (run: () => void) => () => {
+      if (this.process.alive) run();
+    };
+    const end = alive(() => {
+      this.#listening = false;
+      for (const hosted of [...this.#hosted.values()]) {
+        hosted.session.end(STOPPING);
+        this.#flush(hosted);
+      }
+      void this.#engine.stop().then(
+        alive(() => {
+          this.parts.trace.add('coordinator', 'has stopped');
+          this.process.kill();
+          onGone();
+        }),
+      );
+    });
+    void this.#engine.hold(holdMs).then((holds) => {
+      if (!this.process.alive) return;
+      for (const hosted of holds ? [...this.#hosted.values()] : []) {
+        hosted.session.announceReturn(holdMs);
+        this.#flush(hosted);
+      }
+      this.process.after(ANNOUNCE_MS, end);
+    });
   }
 
   /**

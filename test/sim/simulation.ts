@@ -121,6 +121,7 @@ class Simulation {
       ...{ clock, random: this.#random.fork(), trace: this.#trace, network: this.#network },
       ...{ weather: this.#weather, seats: this.#seats },
       crashCoordinator: (silently) => this.#crashCoordinator(silently),
+      restartCoordinator: (holdMs) => this.#restartCoordinator(holdMs),
     });
     await this.#runFor(faultsMs);
     await this.#calmDown();
@@ -164,6 +165,14 @@ class Simulation {
     this.#coordinator.crash(silently);
     const downMs = this.#random.pick([50, 2_000, this.#random.between(0, 25_000)]);
     this.#clock.after(downMs, () => (this.#coordinator = this.#startCoordinator()), true);
+  }
+
+  #restartCoordinator(holdMs: number): void {
+    if (!this.#coordinator.listening) return;
+    const downMs = this.#random.pick([50, 2_000, this.#random.between(0, 25_000), this.#random.between(0, 90_000)]);
+    this.#coordinator.stop(holdMs, () => {
+      this.#clock.after(downMs, () => (this.#coordinator = this.#startCoordinator()), true);
+    });
   }
 
   /** The seam for {@link Sabotage} between engine and sessions. */

@@ -238,7 +238,9 @@ describe('Session, a worker that does not acknowledge', () => {
     driver.session.tick(3_999);
     expect(driver.inputs()).toEqual([]);
     driver.session.tick(4_000);
-    expect(driver.inputs()).toEqual([{ kind: 'suspect', sessionId: SESSION_ID, suspect: true, takenBack: [] }]);
+    expect(driver.inputs()).toEqual([
+      { kind: 'suspect', sessionId: SESSION_ID, suspect: true, deaf: true, takenBack: [] },
+    ]);
     driver.session.tick(4_100);
     expect(driver.inputs()).toEqual([]);
 
@@ -248,6 +250,26 @@ describe('Session, a worker that does not acknowledge', () => {
       { kind: 'frame', held: [ref(1)] },
       { kind: 'suspect', suspect: false },
     ]);
+  });
+
+  it('is asked, once it does not acknowledge, to give back what it has not started', () => {
+    const driver = setup();
+    driver.session.deliver([assign(1)]);
+    driver.frames(1_000);
+    driver.session.deliver([{ kind: 'revoke', ref: ref(1) }]);
+    expect(driver.frames(4_000)).toMatchObject([{ revokes: [ref(1)] }]);
+  });
+
+  it('is told that the coordinator will be back, and is settled when it has heard', () => {
+    const driver = setup();
+    driver.raw(500, { ack: 1n });
+    expect(driver.session.isSettled).toBe(true);
+    driver.session.announceReturn(120_000);
+    expect(driver.session.isSettled).toBe(false);
+    expect(driver.frames(1_000)).toMatchObject([{ reconnect: { holdMs: 120_000 } }]);
+    expect(driver.session.isSettled).toBe(false);
+    driver.raw(1_100, { ack: 2n });
+    expect(driver.session.isSettled).toBe(true);
   });
 
   it('is not suspect when heartbeats come and acknowledge all that was sent', () => {

@@ -1,3 +1,4 @@
+import type { AttemptRef } from '../../../coordinator/core/task.js';
 import { describe, expect, it } from 'vitest';
 import { MAX_SUPERSEDED } from '../../../coordinator/core/fleet.js';
 import { CoreDriver, LEASE_END_MS, LEASE_MS, LIMIT_MS } from './support.js';
@@ -240,12 +241,45 @@ describe('a suspect worker', () => {
     const core = new CoreDriver();
     const session = core.hello('w', { slots: 2 });
     core.submit('a');
-    core.step({ kind: 'suspect', sessionId: session, suspect: true, takenBack: [] });
+    core.step({ kind: 'suspect', sessionId: session, suspect: true, deaf: true, takenBack: [] });
     core.submit('b');
     expect(core.assigned(session)).toEqual(['a']);
     expect(core.worker('w')).toMatchObject({ state: 'SUSPECT', slotsUsed: 1 });
-    core.step({ kind: 'suspect', sessionId: session, suspect: false, takenBack: [] });
+    core.step({ kind: 'suspect', sessionId: session, suspect: false, deaf: false, takenBack: [] });
     expect(core.assigned(session)).toEqual(['a', 'b']);
+  });
+
+  it('is asked once to give back what is on its way, and frees it by its word alone', () => {
+    const core = new CoreDriver();
+    const session = core.hello('w', { slots: 3 });
+    for (const id of ['sent', 'held', 'started']) core.submit(id);
+    const [sent, held, started] = ['sent', 'held', 'started'].map((id) => core.ref(id)) as [
+      AttemptRef,
+      AttemptRef,
+      AttemptRef,
+    ];
+    core.frame(session, { held: [held], started: [started] });
+    const other = core.hello('v');
+    const suspect = { kind: 'suspect', sessionId: session, suspect: true, takenBack: [] } as const;
+    core.step({ ...suspect, deaf: false });
+    expect(core.sent(session, 'revoke')).toEqual([]);
+    core.step({ ...suspect, deaf: true });
+    core.step({ ...suspect, deaf: true });
+    expect(core.sent(session, 'revoke')).toMatchObject([{ ref: sent }]);
+    expect(core.assigned(other)).toEqual([]);
+    core.frame(session, { notStarted: [sent] });
+    expect(core.assigned(other)).toEqual(['sent']);
+    expect(core.row('sent')).toMatchObject({ attempt: 2, releaseCount: 1, failureCount: 0 });
+  });
+
+  it('goes on with what it had started before it was asked for it', () => {
+    const core = new CoreDriver();
+    const session = core.hello('w');
+    core.submit('a');
+    core.step({ kind: 'suspect', sessionId: session, suspect: true, deaf: true, takenBack: [] });
+    core.hello('v');
+    expect(core.report(session, core.ref('a'))).toBe('');
+    expect(core.row('a')).toMatchObject({ state: 'SUCCEEDED', attempt: 1 });
   });
 
   it('loses at once what had not left for it, free', () => {
@@ -253,7 +287,7 @@ describe('a suspect worker', () => {
     const session = core.hello('w');
     core.submit('a');
     const other = core.hello('v');
-    core.step({ kind: 'suspect', sessionId: session, suspect: true, takenBack: [core.ref('a')] });
+    core.step({ kind: 'suspect', sessionId: session, suspect: true, deaf: true, takenBack: [core.ref('a')] });
     expect(core.assigned(other)).toEqual(['a']);
     expect(core.row('a')).toMatchObject({ attempt: 2, releaseCount: 1, failureCount: 0 });
     expect(core.worker('w').slotsUsed).toBe(0);

@@ -96,7 +96,8 @@ describe('who gets it', () => {
   ])('gives nothing to a worker that is %s, and says %s', (state, reason) => {
     const core = new CoreDriver();
     const session = core.hello('w');
-    if (state === 'suspect') core.step({ kind: 'suspect', sessionId: session, suspect: true, takenBack: [] });
+    if (state === 'suspect')
+      core.step({ kind: 'suspect', sessionId: session, suspect: true, deaf: true, takenBack: [] });
     if (state === 'draining') core.frame(session, { leaving: { drainTimeoutMs: 1 } });
     if (state === 'disconnected') {
       core.submit('held');

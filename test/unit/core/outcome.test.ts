@@ -203,7 +203,7 @@ describe('max_attempts 1 asks for at most one start', () => {
     const core = new CoreDriver();
     const session = core.hello('w');
     core.submit('t', once);
-    core.step({ kind: 'suspect', sessionId: session, suspect: true, takenBack: [core.ref('t')] });
+    core.step({ kind: 'suspect', sessionId: session, suspect: true, deaf: true, takenBack: [core.ref('t')] });
     expect(core.row('t')).toMatchObject({ state: 'QUEUED', releaseCount: 1 });
   });
 

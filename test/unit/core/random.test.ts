@@ -120,7 +120,8 @@ class Monkey {
     if (this.chance(0.5)) return { kind: 'sessionEnded', sessionId };
     const sent = [...worker.holds.values()].filter(({ state }) => state === 'SENT').map(({ ref }) => ref);
     const suspect = this.chance(0.5);
-    return { kind: 'suspect', sessionId, suspect, takenBack: suspect ? sent : [] };
+    const deaf = suspect && this.chance(0.5);
+    return { kind: 'suspect', sessionId, suspect, deaf, takenBack: deaf ? sent.slice(0, 1) : [] };
   }
 
   private input(): Input | undefined {

@@ -82,7 +82,13 @@ export class Rig {
   }
 
   /** A frame of the coordinator, acknowledging everything; an empty one is a bare acknowledgement. */
-  say(frame: ResponseInit, { ack = this.acked, session = this.sessionNumber } = {}): void {
+  say(frame: ResponseInit, where: { ack?: bigint; session?: number } = {}): void {
+    this.hear(frame, where);
+    this.turn();
+  }
+
+  /** The same without a turn: more may arrive in it. */
+  hear(frame: ResponseInit, { ack = this.acked, session = this.sessionNumber } = {}): void {
     const bare = Object.keys(frame).length === 0;
     if (!bare) this.seq += 1n;
     this.machine.frame(
@@ -90,7 +96,6 @@ export class Rig {
       session,
       create(ConnectResponseSchema, { ...frame, seq: bare ? 0n : this.seq, ack }),
     );
-    this.turn();
   }
 
   /** From start or the end of a back-off to a welcome. */

@@ -255,6 +255,27 @@ describe('attempts', () => {
     expect(rig.run).toEqual(['a']);
   });
 
+  it('should give back what is revoked before it has been handed out, and go on with the rest', () => {
+    const rig = new Rig();
+    rig.connect();
+    rig.running('t', 'u');
+    rig.assign(['waiting']);
+    rig.say({ revokes: [ref('t'), ref('waiting'), ref('unknown')] });
+    expect(rig.notStarted).toEqual(['waiting']);
+    expect(rig.aborts).toEqual([]);
+  });
+
+  it('should not start what the same turn takes back again', () => {
+    const rig = new Rig();
+    rig.connect();
+    const assignments = [{ attempt: ref('t'), type: 'work', timeoutMs: 1_000 }];
+    // Two frames that a slow network has brought together: the turn comes after both.
+    rig.hear({ assignments });
+    rig.say({ revokes: [ref('t')] });
+    expect(rig.run).toEqual([]);
+    expect(rig.notStarted).toEqual(['t']);
+  });
+
   it('should fail, not time out, an attempt whose result cannot be sent', () => {
     const rig = new Rig();
     rig.connect();
@@ -363,6 +384,33 @@ describe('the lease', () => {
     rig.advance(1);
     expect(rig.aborts).toEqual(['t:LEASE_LOST']);
     expect(rig.events).toContain('lease-lost');
+  });
+
+  it('should be longer, from the same moment, while the coordinator restarts', () => {
+    const rig = new Rig();
+    rig.connect();
+    const helloAtMs = rig.nowMs;
+    rig.running('t');
+    rig.say({ reconnect: { holdMs: 120_000 } });
+    expect(rig.events).toContain('hold');
+    rig.cut({ reason: 'COORDINATOR_STOPPING' });
+    rig.advance(119_999 - (rig.nowMs - helloAtMs));
+    expect(rig.aborts).toEqual([]);
+    rig.advance(1);
+    expect(rig.aborts).toEqual(['t:LEASE_LOST']);
+  });
+
+  it('should be what the welcome says again once the coordinator is back', () => {
+    const rig = new Rig();
+    rig.connect();
+    rig.running('t');
+    rig.say({ reconnect: { holdMs: 120_000 } });
+    rig.cut({ reason: 'COORDINATOR_STOPPING' });
+    rig.connect({ keep: [ref('t')] });
+    const helloAtMs = rig.nowMs;
+    rig.cut();
+    rig.advance(15_000 - (rig.nowMs - helloAtMs));
+    expect(rig.aborts).toEqual(['t:LEASE_LOST']);
   });
 
   it('should be renewed by acknowledgements, whatever arrives else', () => {
