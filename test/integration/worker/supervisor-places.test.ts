@@ -298,7 +298,7 @@ describe('a place', () => {
         if (event.name === 'place-freed' && added.length < 2) added.push(watched.supervisor.add());
       },
     });
-    await watched.event('place-freed', 3);
+    await watched.event('place-freed', 2);
     expect(added).toEqual([0, 0]);
     expect(watched.supervisor.places()).toEqual([]);
   });

@@ -391,10 +391,10 @@ describe('the lease', () => {
     rig.connect();
     const helloAtMs = rig.nowMs;
     rig.running('t');
-    rig.say({ reconnect: { holdMs: 120_000 } });
+    rig.say({ reconnect: { holdMs: 50_000 } });
     expect(rig.events).toContain('hold');
     rig.cut({ reason: 'COORDINATOR_STOPPING' });
-    rig.advance(119_999 - (rig.nowMs - helloAtMs));
+    rig.advance(49_999 - (rig.nowMs - helloAtMs));
     expect(rig.aborts).toEqual([]);
     rig.advance(1);
     expect(rig.aborts).toEqual(['t:LEASE_LOST']);
