@@ -72,6 +72,11 @@ export class Program {
     return this.#until(() => this.lines.find(fits), what, timeoutMs);
   }
 
+  /** The first line printed to stderr, so far or later, that fits. */
+  async complaint(fits: (text: string) => boolean, what: string, timeoutMs = 20_000): Promise<string> {
+    return this.#until(() => this.errors.find(fits), what, timeoutMs);
+  }
+
   /** As many lines as asked for that fit. */
   async linesThat(
     fits: (line: LogLine) => boolean,
