@@ -1,19 +1,18 @@
 import type { Logger } from 'pino';
-import { isAlarming, logLineText, parseLogLine } from '../../client/cli/log-line.js';
 import { DAY_MS } from '../../proto/bounds.js';
 import { Deferred } from '../../proto/deferred.js';
 import type { ChildCommand, ChildEnd, ChildOutput } from '../../worker/supervised-child.js';
 import { Supervisor, type SupervisorEvent } from '../../worker/supervisor.js';
 import type { CoreEvent } from '../core/outputs.js';
 import type { CoordinatorObserver, FleetGlance } from '../coordinator.js';
-import type { WorkerGlance } from '../core/fleet-glance.js';
+import { childEndText } from './child-end-text.js';
 import type { EventPost } from './event-post.js';
+import { HealthWatch } from './health-watch.js';
 import { plainError } from './host-events.js';
 import { poolStartFailed } from './pool-errors.js';
 import type { FiguresWriter, PlaceFigures, PlaceState } from './pool-figures.js';
-import type { PoolHealth } from './pool-metrics.js';
+import { lookAt, newPlace, type Place } from './place.js';
 import type { CompiledPoolOptions } from './pool-options.js';
-import { poolHealth } from './pool-view.js';
 import { Scaling } from './scaling.js';
 import { TaskEvents } from './task-events.js';
 import type { ScaleResult } from './worker-pool.js';
@@ -40,8 +39,6 @@ export interface PoolFleetOptions {
   readonly nowMs: () => number;
 }
 
-/** How long a zombie counts against the pool's health. */
-const ZOMBIE_RECENT_MS = 60_000;
 /** Within this time `maxRestartAttempts` counts. */
 const RESTART_WINDOW_MS = 60_000;
 /** What runs when a worker is to leave has its own time-out: it is never cut short. */
@@ -52,25 +49,6 @@ const GIVE_BACK_MS = 2_000;
 const TYPES_MAX = 4_096;
 
 type ChildEnded = Extract<SupervisorEvent, { name: 'child-ended' }>;
-
-/** A worker of the pool, with or without a process. */
-interface Place {
-  readonly figures: { -readonly [K in keyof PlaceFigures]: PlaceFigures[K] };
-  /** Empty: there is no process. */
-  incarnation: string;
-  zombie: boolean;
-  /** Its process has been welcomed; until then it hears of nothing. */
-  welcomed: boolean;
-  /** Ends a process that is not welcomed in time. */
-  startTimer: NodeJS.Timeout | undefined;
-  /** It has been asked to leave: for good, or to be replaced. */
-  leaving: 'no' | 'retire' | 'replace';
-  /** Attempts that its earlier processes ended, and those of this one. */
-  doneBefore: number;
-  done: number;
-  /** How its newest process failed; undefined: it has not. */
-  failedWith: ChildEnd | undefined;
-}
 
 /**
  * The workers of a pool: keeps their number, kills zombies, replaces what has grown too large, and says in figures and events how
@@ -88,17 +66,15 @@ export class PoolFleet implements CoordinatorObserver {
   readonly #allGivenBack = new Deferred<void>();
   /** Workers of the start that have not been welcomed; undefined: the start is over. */
   #starting: Set<number> | undefined;
-  #health: PoolHealth['status'] = 'healthy';
-  #givenUp = 0;
-  #zombieTimer: NodeJS.Timeout | undefined;
-  #storeRefusing = false;
+  readonly #health: HealthWatch;
   #stopping: 'no' | 'draining' | 'killing' = 'no';
 
   constructor(options: PoolFleetOptions) {
-    const { options: pool, figures, events, nowMs } = options;
+    const { options: pool, figures, events, log, nowMs } = options;
     this.#options = options;
     this.#tasks = new TaskEvents(figures, events, nowMs);
     this.#scaling = new Scaling(0, pool);
+    this.#health = new HealthWatch({ minWorkers: pool.minWorkers, events, log, onChange: () => this.#refresh() });
     this.#supervisor = new Supervisor({
       processes: 0,
       command: (index) => options.command(this.#idOf(index)),
@@ -160,7 +136,7 @@ export class PoolFleet implements CoordinatorObserver {
    */
   async ended(): Promise<void> {
     await this.#supervisor.done;
-    clearTimeout(this.#zombieTimer);
+    this.#health.stop();
     if (this.#holds() === 0) return;
     const timer = setTimeout(() => this.#allGivenBack.resolve(), GIVE_BACK_MS);
     await this.#allGivenBack.promise;
@@ -180,7 +156,7 @@ export class PoolFleet implements CoordinatorObserver {
   }
 
   onStoreTrouble(message: string | null): void {
-    this.#storeRefusing = message !== null;
+    this.#health.storeRefusing = message !== null;
     this.#refresh();
   }
 
@@ -202,7 +178,7 @@ export class PoolFleet implements CoordinatorObserver {
     this.#warnClamped('scaleUp', asked, room, 'maxWorkers');
     this.#scaling.begin('up', this.#addPlaces(room), (count) => {
       // What was given up before has its successor.
-      this.#givenUp = Math.max(0, this.#givenUp - count);
+      this.#health.replaced(count);
       this.#scaled('pool-scaled-up', count, resolve);
     });
   }
@@ -265,28 +241,7 @@ export class PoolFleet implements CoordinatorObserver {
   #placeOf(index: number): Place {
     const known = this.#places.get(index);
     if (known !== undefined) return known;
-    const figures = {
-      index,
-      state: 'starting' as PlaceState,
-      pid: undefined,
-      tasksDone: 0,
-      restarts: 0,
-      rss: undefined,
-      startMs: 0,
-      lastFrameWallMs: undefined,
-      taskIds: [],
-    };
-    const place: Place = {
-      figures,
-      incarnation: '',
-      zombie: false,
-      welcomed: false,
-      startTimer: undefined,
-      leaving: 'no',
-      doneBefore: 0,
-      done: 0,
-      failedWith: undefined,
-    };
+    const place = newPlace(index);
     this.#places.set(index, place);
     this.#starting?.add(index);
     return place;
@@ -354,7 +309,9 @@ export class PoolFleet implements CoordinatorObserver {
     place.doneBefore += place.done;
     Object.assign(place, { incarnation: '', zombie: false, done: 0, failedWith: failed ? end : undefined });
     Object.assign(place.figures, { pid: undefined, rss: undefined, lastFrameWallMs: undefined, taskIds: [] });
-    if (this.#starting?.has(index) === true) this.#firstReady.reject(startError(this.#idOf(index), end));
+    if (this.#starting?.has(index) !== true) return;
+    const message = `worker ${this.#idOf(index)} could not start: ${childEndText(end, 'failed')}`;
+    this.#firstReady.reject(poolStartFailed('WORKER_START_FAILED', message));
   }
 
   /** It is not started again: because it was not to be, or because it has failed for good. */
@@ -370,7 +327,7 @@ export class PoolFleet implements CoordinatorObserver {
     const { events, log } = this.#options;
     const workerId = this.#idOf(figures.index);
     const { pid, code, signal, killed } = end;
-    const reason = zombie ? 'it was a zombie and was killed' : endText(end, kind);
+    const reason = zombie ? 'it was a zombie and was killed' : childEndText(end, kind);
     const fields = { worker_id: workerId, child_pid: pid, exit_code: code, signal, kind, killed, detail: reason };
     if (failed) log.warn(fields, 'worker-exit');
     else log.info(fields, 'worker-exit');
@@ -382,11 +339,11 @@ export class PoolFleet implements CoordinatorObserver {
   #giveUp(index: number, restarts: number, end: ChildEnd): void {
     const { events, log, options } = this.#options;
     const workerId = this.#idOf(index);
-    this.#givenUp += 1;
+    this.#health.gaveUp();
     const why = options.autoRestart
       ? `after ${restarts} restarts (maxRestartAttempts is ${options.maxRestartAttempts} within 60 s)`
       : 'because autoRestart is false';
-    const message = `worker ${workerId} is not started again, ${why}: ${endText(end, 'given-up')}`;
+    const message = `worker ${workerId} is not started again, ${why}: ${childEndText(end, 'given-up')}`;
     log.error({ worker_id: workerId, restarts, detail: message }, 'worker-given-up');
     const error = plainError('WORKER_GIVEN_UP', message, { worker_id: workerId });
     events.add('worker-given-up', { workerId, restarts, error });
@@ -399,11 +356,7 @@ export class PoolFleet implements CoordinatorObserver {
     if (place === undefined || place.zombie) return;
     const { index, pid } = place.figures;
     place.zombie = true;
-    clearTimeout(this.#zombieTimer);
-    this.#zombieTimer = setTimeout(() => {
-      this.#zombieTimer = undefined;
-      this.#refresh();
-    }, ZOMBIE_RECENT_MS);
+    this.#health.zombie();
     this.#options.log.warn({ worker_id: this.#idOf(index), child_pid: pid }, 'zombie-detected');
     this.#options.events.add('zombie-detected', { workerId: this.#idOf(index), pid });
     this.#supervisor.kill(index);
@@ -424,6 +377,10 @@ export class PoolFleet implements CoordinatorObserver {
     this.#firstReady.reject(poolStartFailed('WORKER_START_TIMEOUT', message));
   }
 
+  #placeFigures(): PlaceFigures[] {
+    return [...this.#places.values()].map((place) => place.figures);
+  }
+
   /** Writes the figures, then hands over the events that are in them. */
   #refresh(): void {
     const { figures, events, options, source } = this.#options;
@@ -433,11 +390,11 @@ export class PoolFleet implements CoordinatorObserver {
     glance.eachWorker((worker) => {
       const place = this.#byIncarnation.get(worker.incarnation);
       if (place === undefined) return;
-      look(place, worker);
+      lookAt(place, worker);
       const limit = options.workerMemoryLimitBytes ?? Infinity;
       if ((place.figures.rss ?? 0) > limit && place.leaving === 'no' && !place.zombie) tooLarge.push(place);
     });
-    for (const place of this.#places.values()) figures.place(place.figures);
+    for (const place of this.#placeFigures()) figures.place(place);
     const { tasks, totals } = glance;
     figures.scalars({
       size: this.#scaling.target,
@@ -449,32 +406,12 @@ export class PoolFleet implements CoordinatorObserver {
       deadLettered: totals.deadLettered,
       attemptsStarted: totals.attemptsStarted,
       attemptsReused: totals.attemptsReused,
-      ...this.#healthFigures(),
+      ...this.#health.figures,
     });
     figures.publish();
-    this.#judgeHealth();
+    if (this.#starting === undefined && this.#stopping === 'no') this.#health.judge(this.#placeFigures());
     events.flush();
     for (const place of tooLarge) this.#replace(place);
-  }
-
-  #healthFigures(): Parameters<typeof poolHealth>[0] {
-    return {
-      places: [...this.#places.values()].map((place) => place.figures),
-      minWorkers: this.#options.options.minWorkers,
-      givenUp: this.#givenUp,
-      zombieRecent: this.#zombieTimer === undefined ? 0 : 1,
-      storeRefusing: this.#storeRefusing ? 1 : 0,
-    };
-  }
-
-  #judgeHealth(): void {
-    if (this.#starting !== undefined || this.#stopping !== 'no') return;
-    const { status, reasons } = poolHealth(this.#healthFigures());
-    if (status === this.#health) return;
-    const previous = this.#health;
-    this.#health = status;
-    this.#options.log.warn({ status, previous, detail: reasons.join('; ') }, 'health-changed');
-    this.#options.events.add('health-changed', { status, reasons, previous });
   }
 
   #replace(place: Place): void {
@@ -485,49 +422,4 @@ export class PoolFleet implements CoordinatorObserver {
     log.warn({ worker_id: this.#idOf(index), child_pid: pid, rss_bytes: rss, detail }, 'worker-over-memory-limit');
     this.#supervisor.replace(index, NO_DEADLINE_MS);
   }
-}
-
-/** What the coordinator knows of a worker's process. */
-function look(place: Place, worker: WorkerGlance): void {
-  const { figures } = place;
-  const taskIds = worker.holdCount === 0 ? NO_TASKS : [...worker.taskIds];
-  place.done = worker.attemptsDone;
-  figures.tasksDone = place.doneBefore + worker.attemptsDone;
-  figures.rss = worker.rssBytes ?? figures.rss;
-  figures.lastFrameWallMs = worker.lastFrameWallMs ?? undefined;
-  figures.taskIds = taskIds;
-  if (place.zombie) return;
-  if (place.leaving !== 'no' || worker.state === 'DRAINING') figures.state = 'draining';
-  else if (taskIds.length > 0) figures.state = 'busy';
-  else if (worker.state === 'READY') figures.state = 'ready';
-}
-
-const NO_TASKS: readonly string[] = [];
-
-/** The child's own error, for whoever waits for the pool. */
-function startError(workerId: string, end: ChildEnd): Error {
-  const message = `worker ${workerId} could not start: ${endText(end, 'failed')}`;
-  return poolStartFailed('WORKER_START_FAILED', message);
-}
-
-/** Who sends them, other than the pool. */
-const SIGNAL_CAUSES: Partial<Record<NodeJS.Signals, string>> = {
-  SIGKILL: ': somebody else sent it, or the system had no memory left',
-  SIGABRT: ': Node gave up, for want of memory perhaps; the log has its last words',
-  SIGSEGV: ': a fault in native code',
-};
-
-/** How a process ended, with its own words where it has any. */
-function endText(end: ChildEnd, kind: ChildEnded['kind']): string {
-  const { code, signal, said, error, lastLines } = end;
-  if (error !== undefined) return `its process could not be started: ${error.message}`;
-  if (kind === 'drained' || kind === 'retired' || kind === 'replaced') return said?.message ?? 'it was asked to leave';
-  if (said !== undefined) return `${said.message} (${signal ?? `exit status ${code ?? 'unknown'}`})`;
-  if (signal !== null) return `${signal} ended it${SIGNAL_CAUSES[signal] ?? ''}`;
-  const lines = lastLines.map(parseLogLine).filter((line) => line.fields === undefined || isAlarming(line));
-  if (lines.length > 0)
-    return `exit status ${code ?? 'unknown'}; its last lines:\n${lines.map(logLineText).join('\n')}`;
-  return code === 0
-    ? 'it ended without having called start(), or called process.exit()'
-    : `exit status ${code ?? 'unknown'}; it said nothing`;
 }

@@ -30,7 +30,7 @@ export function poolMetrics(figures: PoolFigures): PoolMetrics {
 }
 
 /** How the pool is doing; the rule is {@link PoolHealth.status}'s. */
-export function poolHealth(figures: Pick<PoolFigures, HealthFigure | 'places'>): PoolHealth {
+export function poolHealth(figures: HealthFigures & Pick<PoolFigures, 'places'>): PoolHealth {
   const { minWorkers, givenUp, zombieRecent, storeRefusing } = figures;
   const working = figures.places.filter(({ state }) => state === 'ready' || state === 'busy').length;
   const severe: string[] = [];
@@ -48,7 +48,8 @@ export function poolHealth(figures: Pick<PoolFigures, HealthFigure | 'places'>):
   return { status, reasons: [...severe, ...mild] };
 }
 
-type HealthFigure = 'minWorkers' | 'givenUp' | 'zombieRecent' | 'storeRefusing';
+/** What decides on a pool's health beside the states of its workers. */
+export type HealthFigures = Pick<PoolFigures, 'minWorkers' | 'givenUp' | 'zombieRecent' | 'storeRefusing'>;
 
 /**
  * One worker as `getAllWorkersStatus()` gives it.

@@ -95,7 +95,7 @@ describe('the program that has a pool', () => {
   });
 
   it('should leave neither process nor directory when it calls process.exit()', async () => {
-    const host = startHost(`const pool = await open(); process.exit(7);`);
+    const host = startHost(`const pool = await open({ poolSize: 1 }); process.exit(7);`);
     const { pids, socketDirectory } = await host.opened();
     expect(await host.program.exit()).toEqual({ code: 7, signal: null });
     await allEnded(pids);

@@ -21,7 +21,7 @@ const script = (text: string) => writeFixture('worker.cjs', text);
 
 /** The error of a pool that is not expected to start. */
 function startFailure(options: WorkerPoolOptions) {
-  return failure(createWorkerPool({ poolSize: 2, logFile: false, ...options }).then((pool) => pool.shutdown(false)));
+  return failure(createWorkerPool({ poolSize: 1, logFile: false, ...options }).then((pool) => pool.shutdown(false)));
 }
 
 describe('createWorkerPool', () => {
@@ -87,7 +87,7 @@ describe('createWorkerPool', () => {
   it('should reject a script that lives and never says hello, in time', async () => {
     const error = await startFailure({ worker: script('setInterval(() => {}, 1_000);'), startTimeout: 1_500 });
     expect(error).toMatchObject({ reason: 'WORKER_START_TIMEOUT' });
-    expect(error.message).toContain('0 of 2 workers were ready within 1500 ms (startTimeout)');
+    expect(error.message).toContain('0 of 1 workers were ready within 1500 ms (startTimeout)');
   });
 
   it('should reject a port that is taken, and a store that cannot be opened', async () => {

@@ -63,14 +63,14 @@ export function writeFixture(name: string, text: string): string {
   return path;
 }
 
-/** A pool of two workers with a set of handlers, shut down after the test; and its log. */
+/** A pool of one worker (each costs a start) with a set of handlers, shut down after the test; and its log. */
 export async function openPool(options: WorkerPoolOptions = {}) {
   const directory = temporaryDirectory();
   const handlers = join(directory, 'handlers.mjs');
   const logFile = join(directory, 'pool.log');
   writeFileSync(handlers, HANDLERS);
   const program = options.worker === undefined ? { handlers } : {};
-  const pool = await createWorkerPool({ poolSize: 2, logFile, ...program, ...options });
+  const pool = await createWorkerPool({ poolSize: 1, logFile, ...program, ...options });
   onCleanup(() => pool.shutdown(false));
   return { pool, directory, log: () => readFileSync(logFile, 'utf8') };
 }

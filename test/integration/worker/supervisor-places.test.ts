@@ -293,13 +293,13 @@ describe('a place', () => {
   it('should be taken by whoever is added when it becomes free, also from within the event', async () => {
     const added: number[] = [];
     const watched: Watched = new Watched(script('process.exit(78)'), {
-      processes: 2,
+      processes: 1,
       onEvent: (event) => {
         if (event.name === 'place-freed' && added.length < 2) added.push(watched.supervisor.add());
       },
     });
     await watched.event('place-freed', 3);
-    expect(added.sort()).toEqual([0, 1]);
+    expect(added).toEqual([0, 0]);
     expect(watched.supervisor.places()).toEqual([]);
   });
 
