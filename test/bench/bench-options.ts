@@ -2,8 +2,22 @@ import { Command } from 'commander';
 import ms from 'ms';
 import { parseCommand, parseTimeMs, UsageExit } from '../../proto/program-options.js';
 
-/** What `npm run bench` was told, checked, defaults filled in. */
-export interface BenchOptions {
+/** A benchmark, as its command line describes it. */
+export interface BenchProgram<Own extends string = string> {
+  /** As people type it, for instance `npm run bench`. */
+  readonly command: string;
+  /** A sentence: what it measures. */
+  readonly description: string;
+  /** Arguments, a line each, that show what can be asked for. */
+  readonly examples: readonly string[];
+  /** Options that it alone has, each with a path as its value: what stands for the path, and what comes to be there. */
+  readonly own: Readonly<Record<Own, readonly [value: string, what: string]>>;
+}
+
+/** What a benchmark was told, checked, defaults filled in. */
+export interface BenchOptions<Own extends string = string> {
+  /** All is done briefly, and what is counted is counted less often. */
+  readonly isQuick: boolean;
   /** A row is measured if its `contender/row` contains one of these; all are if there is none. */
   readonly only: readonly string[];
   /** How often each is measured. 1 to 100. Default 5; quick: 1. */
@@ -17,13 +31,11 @@ export interface BenchOptions {
   /** Where the figures are written, for machines and for docs/benchmarks.md; null: nowhere. */
   readonly json: string | null;
   readonly markdown: string | null;
-  /** A folder for CPU profiles of the coordinators; null: none are made. */
-  readonly profile: string | null;
+  /** The paths that the program's own options were given; null: not given. */
+  readonly own: Readonly<Record<Own, string | null>>;
   /** Print the names, measure nothing. */
   readonly list: boolean;
 }
-
-const COMMAND = 'npm run bench';
 
 const ROUNDS = { full: 5, quick: 1, max: 100 } as const;
 const MEASURE_MS = { full: 2_000, quick: 400, min: 50, max: 60_000 } as const;
@@ -33,22 +45,50 @@ const SETTLE_SHARE = 0.15;
 /** More does not help. */
 const WARM_MS_MAX = 1_500;
 
-const HELP = `
-Tables go to standard output, what is being done to standard error. Compare figures of one run only.
-
-Examples:
-  npm run bench
-  npm run bench -- --quick --only pipe/64 --only memory-thread/64
-  npm run bench -- --json bench.json --markdown bench.md`;
-
 /**
  * @param argv without the program's own two
  * @param names Every `contender/row` there is
  * @throws {UsageExit} with every fault in one message
  */
-export function parseBenchOptions(argv: readonly string[], names: readonly string[]): BenchOptions {
-  const command = new Command(COMMAND)
-    .description('Measures the floors and Remuda, in turn, and shows both.')
+export function parseBenchOptions<Own extends string>(
+  argv: readonly string[],
+  names: readonly string[],
+  program: BenchProgram<Own>,
+): BenchOptions<Own> {
+  const command = commandLine(program);
+  parseCommand(command, argv);
+  const given = command.opts<Partial<Record<string, string | string[] | boolean>>>();
+  const faults = command.args.map((text) => `unexpected "${text}"`);
+  const isQuick = given.quick === true;
+  const only = Array.isArray(given.only) ? given.only : [];
+  for (const part of only) {
+    if (names.some((name) => name.includes(part))) continue;
+    faults.push(`--only is "${part}": no row's name contains it; ${program.command} -- --list prints them`);
+  }
+  const rounds = roundsOf(textOf(given.runs), isQuick, faults);
+  const measureMs = measureMsOf(textOf(given.time), isQuick, faults);
+  if (faults.length > 0) {
+    const list = faults.map((text) => `  - ${text}`).join('\n');
+    throw new UsageExit(`${program.command}: cannot start\n${list}\n${program.command} -- --help says more`, 2);
+  }
+  const own = Object.keys(program.own).map((name) => [name, textOf(given[name])]);
+  return {
+    isQuick,
+    only,
+    rounds,
+    measureMs,
+    settleMs: Math.round(measureMs * SETTLE_SHARE),
+    warmMs: Math.min(WARM_MS_MAX, Math.round(measureMs * WARM_SHARE)),
+    json: textOf(given.json),
+    markdown: textOf(given.markdown),
+    own: Object.fromEntries(own) as Record<Own, string | null>,
+    list: given.list === true,
+  };
+}
+
+function commandLine({ command, description, examples, own }: BenchProgram): Command {
+  const parser = new Command(command)
+    .description(description)
     .option('--quick', 'once, and briefly')
     .option('--only <NAME>', 'only rows whose name contains this; may be repeated', collect)
     .option(
@@ -57,42 +97,20 @@ export function parseBenchOptions(argv: readonly string[], names: readonly strin
     )
     .option('--time <TIME>', `how long each is measured, 50ms to 60s (default 2s; quick ${MEASURE_MS.quick}ms)`)
     .option('--json <FILE>', 'write all that was measured as JSON')
-    .option('--markdown <FILE>', 'write the tables as Markdown')
-    .option('--profile <FOLDER>', 'write a CPU profile of each coordinator')
+    .option('--markdown <FILE>', 'write the tables as Markdown');
+  for (const [name, [value, what]] of Object.entries(own)) parser.option(`--${name} <${value}>`, what);
+  const lines = [command, ...examples.map((args) => `${command} -- ${args}`)].map((line) => `  ${line}`);
+  const notes = 'Tables go to standard output, what is being done to standard error. Compare figures of one run only.';
+  return parser
     .option('--list', 'print the names of all rows, and measure nothing')
-    .addHelpText('after', HELP);
-  parseCommand(command, argv);
-  const given = command.opts<Partial<Record<string, string | string[] | boolean>>>();
-  const faults = command.args.map((text) => `unexpected "${text}"`);
-  const quick = given.quick === true;
-  const only = Array.isArray(given.only) ? given.only : [];
-  for (const part of only) {
-    if (names.some((name) => name.includes(part))) continue;
-    faults.push(`--only is "${part}": no row's name contains it; ${COMMAND} -- --list prints them`);
-  }
-  const rounds = roundsOf(textOf(given.runs), quick, faults);
-  const measureMs = measureMsOf(textOf(given.time), quick, faults);
-  if (faults.length > 0) {
-    const list = faults.map((text) => `  - ${text}`).join('\n');
-    throw new UsageExit(`${COMMAND}: cannot start\n${list}\n${COMMAND} -- --help says more`, 2);
-  }
-  return {
-    only,
-    rounds,
-    measureMs,
-    settleMs: Math.round(measureMs * SETTLE_SHARE),
-    warmMs: Math.min(WARM_MS_MAX, Math.round(measureMs * WARM_SHARE)),
-    json: textOf(given.json),
-    markdown: textOf(given.markdown),
-    profile: textOf(given.profile),
-    list: given.list === true,
-  };
+    .addHelpText('after', `\n${notes}\n\nExamples:\n${lines.join('\n')}`);
 }
 
 /** The command that measures the same again, whatever the defaults are by then. */
-export function commandOf({ only, rounds, measureMs }: BenchOptions): string {
+export function commandOf(command: string, { isQuick, only, rounds, measureMs }: BenchOptions): string {
   const parts = only.map((part) => ` --only ${part}`);
-  return `${COMMAND} -- --runs ${rounds} --time ${measureMs}ms${parts.join('')}`;
+  const quick = isQuick ? ' --quick' : '';
+  return `${command} --${quick} --runs ${rounds} --time ${measureMs}ms${parts.join('')}`;
 }
 
 function roundsOf(text: string | null, quick: boolean, faults: string[]): number {

@@ -10,12 +10,9 @@ export interface Row {
   readonly inFlight: number | null;
   /** `contender/row` of the floor that it is held against. */
   readonly floor: string | null;
-  /** In which table it stands. */
-  readonly table: Table;
+  /** In which table of the report it stands: one of `TableLayout.table`. */
+  readonly table: string;
 }
-
-/** The tables: floors; Remuda from submit to result; Remuda from submit to the handler's entry. */
-export type Table = 'floor' | 'result' | 'start';
 
 /** What the contenders of one run are given. */
 export interface Scene {

@@ -1,5 +1,4 @@
 import { renderFields, renderTable } from '../../client/cli/table.js';
-import type { Table } from './contender.js';
 import type { MachineFacts } from './machine.js';
 import type { Result, Spread } from './result.js';
 
@@ -16,68 +15,85 @@ export interface Report {
   readonly results: readonly Result[];
 }
 
-interface Column {
+/** One column of a table. */
+export interface Column<Item> {
   readonly head: string;
-  readonly cell: (result: Result) => string;
+  readonly cell: (item: Item) => string;
+  /** Words stand at the left, numbers at the right. Default: numbers. */
+  readonly isWords?: boolean;
 }
 
-const TITLES: Readonly<Record<Table, string>> = {
-  floor: 'Floors',
-  result: 'Remuda, submit to result: a 128-byte echo, one worker process of 1,000 slots and 1,000 prefetch',
-  start: "Remuda, submit to the handler's entry: one task at a time, a slot is free",
-};
+/** A table as it is shown. */
+export interface Table {
+  readonly title: string;
+  readonly columns: readonly { readonly head: string; readonly isWords: boolean }[];
+  readonly rows: readonly (readonly string[])[];
+}
 
-const NAME: Column = { head: 'name', cell: ({ name }) => name };
-const WHAT: Column = { head: 'what', cell: ({ what }) => what };
-const IN_FLIGHT: Column = { head: 'in flight', cell: ({ inFlight }) => (inFlight === null ? '-' : whole(inFlight)) };
-const PER_S: Column = { head: 'per second', cell: ({ perS }) => whole(perS.median) };
-const PER_S_SPREAD: Column = { head: 'min - max', cell: ({ perS }) => spread(perS, whole) };
-const P50: Column = { head: 'p50 ms', cell: ({ p50Ms }) => median(p50Ms, milliseconds) };
-const P99: Column = { head: 'p99 ms', cell: ({ p99Ms }) => median(p99Ms, milliseconds) };
-const P50_SPREAD: Column = { head: 'p50 min - max', cell: ({ p50Ms }) => spread(p50Ms, milliseconds) };
-const P99_SPREAD: Column = { head: 'p99 min - max', cell: ({ p99Ms }) => spread(p99Ms, milliseconds) };
-const SHARE: Column = { head: 'of floor', cell: ({ shareOfFloor }) => median(shareOfFloor, percent) };
-const FLOOR: Column = { head: 'floor', cell: ({ floor }) => floor ?? '-' };
+/** A table of results: those whose rows name it. */
+export interface TableLayout {
+  readonly table: string;
+  readonly title: string;
+  readonly columns: readonly Column<Result>[];
+}
 
-const COLUMNS: Readonly<Record<Table, readonly Column[]>> = {
-  floor: [NAME, WHAT, IN_FLIGHT, PER_S, PER_S_SPREAD, P50, P99],
-  result: [NAME, WHAT, IN_FLIGHT, PER_S, PER_S_SPREAD, P50, P99, SHARE, FLOOR],
-  start: [NAME, WHAT, P50, P50_SPREAD, P99, P99_SPREAD],
-};
-/** Columns of words; all others are of numbers. */
-const WORDS: readonly Column[] = [NAME, WHAT, FLOOR];
+/** Columns of results. */
+export const RESULT_COLUMNS = {
+  name: { head: 'name', cell: ({ name }) => name, isWords: true },
+  what: { head: 'what', cell: ({ what }) => what, isWords: true },
+  inFlight: { head: 'in flight', cell: ({ inFlight }) => (inFlight === null ? '-' : whole(inFlight)) },
+  perS: { head: 'per second', cell: ({ perS }) => whole(perS.median) },
+  perSSpread: { head: 'min - max', cell: ({ perS }) => spread(perS, whole) },
+  p50: { head: 'p50 ms', cell: ({ p50Ms }) => median(p50Ms, hundredths) },
+  p99: { head: 'p99 ms', cell: ({ p99Ms }) => median(p99Ms, hundredths) },
+  p50Spread: { head: 'p50 min - max', cell: ({ p50Ms }) => spread(p50Ms, hundredths) },
+  p99Spread: { head: 'p99 min - max', cell: ({ p99Ms }) => spread(p99Ms, hundredths) },
+  share: { head: 'of floor', cell: ({ shareOfFloor }) => median(shareOfFloor, percent) },
+  floor: { head: 'floor', cell: ({ floor }) => floor ?? '-', isWords: true },
+} as const satisfies Record<string, Column<Result>>;
+
+/** A table with a row for each item. */
+export function tableOf<Item>(title: string, columns: readonly Column<Item>[], items: readonly Item[]): Table {
+  return {
+    title,
+    columns: columns.map(({ head, isWords = false }) => ({ head, isWords })),
+    rows: items.map((item) => columns.map(({ cell }) => cell(item))),
+  };
+}
+
+/** The tables for which there are results. */
+export function resultTables(layouts: readonly TableLayout[], results: readonly Result[]): Table[] {
+  return layouts
+    .map(({ table, title, columns }) =>
+      tableOf(
+        title,
+        columns,
+        results.filter((result) => result.table === table),
+      ),
+    )
+    .filter(({ rows }) => rows.length > 0);
+}
 
 /** For a terminal. */
-export function renderText(report: Report): string {
-  const tables = tablesOf(report).map(({ table, results }) => {
-    const columns = COLUMNS[table];
-    const right = columns.filter((column) => !WORDS.includes(column)).map(({ head }) => head);
+export function renderText(report: Report, tables: readonly Table[]): string {
+  const texts = tables.map(({ title, columns, rows }) => {
+    const right = columns.filter(({ isWords }) => !isWords).map(({ head }) => head);
     const heads = columns.map(({ head }) => head);
-    const rows = results.map((result) => columns.map(({ cell }) => cell(result)));
-    return `${TITLES[table]}\n${renderTable(heads, rows, { borders: true, right })}`;
+    return `${title}\n${renderTable(heads, rows, { borders: true, right })}`;
   });
-  return [renderFields(facts(report)), ...tables].join('\n');
+  return [renderFields(facts(report)), ...texts].join('\n');
 }
 
 /** For docs/benchmarks.md. */
-export function renderMarkdown(report: Report): string {
-  const tables = tablesOf(report).map(({ table, results }) => {
-    const columns = COLUMNS[table];
-    const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+export function renderMarkdown(report: Report, tables: readonly Table[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  const texts = tables.map(({ title, columns, rows }) => {
     const heads = line(columns.map(({ head }) => head));
-    const rule = line(columns.map((column) => (WORDS.includes(column) ? '---' : '--:')));
-    const rows = results.map((result) => line(columns.map(({ cell }) => cell(result))));
-    return `${TITLES[table]}:\n\n${[heads, rule, ...rows].join('\n')}\n`;
+    const rule = line(columns.map(({ isWords }) => (isWords ? '---' : '--:')));
+    return `${title}:\n\n${[heads, rule, ...rows.map(line)].join('\n')}\n`;
   });
   const list = facts(report).map(([name, value]) => `- ${name}: ${value}`);
-  return [`    ${report.command}\n`, `${list.join('\n')}\n`, ...tables].join('\n');
-}
-
-function tablesOf({ results }: Report) {
-  const tables: readonly Table[] = ['floor', 'result', 'start'];
-  return tables
-    .map((table) => ({ table, results: results.filter((result) => result.table === table) }))
-    .filter(({ results: found }) => found.length > 0);
+  return [`    ${report.command}\n`, `${list.join('\n')}\n`, ...texts].join('\n');
 }
 
 function facts({ startTime, machine, rounds, measureMs }: Report): [name: string, value: string][] {
@@ -85,13 +101,14 @@ function facts({ startTime, machine, rounds, measureMs }: Report): [name: string
   return [
     ['when', startTime],
     ['machine', `${cpu}, ${cores} cores, ${memoryGib} GiB, ${os}, Node ${node}`],
-    ['fsync', `4 KiB in ${milliseconds(fsyncP50Ms)} ms (p50), ${milliseconds(fsyncP99Ms)} ms (p99)`],
-    ['load before', loadBefore.toFixed(2)],
+    ['fsync', `4 KiB in ${hundredths(fsyncP50Ms)} ms (p50), ${hundredths(fsyncP99Ms)} ms (p99)`],
+    ['load before', hundredths(loadBefore)],
     ['runs', `${rounds}, all in turn; ${measureMs} ms for each row; the median, and between what the runs lie`],
   ];
 }
 
-function median(value: Spread | null, show: (value: number) => string): string {
+/** The middle of what the rounds say; `-` where they say nothing. */
+export function median(value: Spread | null, show: (value: number) => string): string {
   return value === null ? '-' : show(value.median);
 }
 
@@ -99,11 +116,13 @@ function spread(value: Spread | null, show: (value: number) => string): string {
   return value === null ? '-' : `${show(value.min)} - ${show(value.max)}`;
 }
 
-function whole(value: number): string {
+/** A number without a fraction, its thousands apart. */
+export function whole(value: number): string {
   return Math.round(value).toLocaleString('en');
 }
 
-function milliseconds(value: number): string {
+/** A number with two places. */
+export function hundredths(value: number): string {
   return value.toFixed(2);
 }
 

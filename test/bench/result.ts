@@ -57,7 +57,8 @@ function resultOf(name: string, row: Row, samples: readonly Sample[], floor: rea
   };
 }
 
-function spreadOf(values: readonly (number | null)[]): Spread | null {
+/** Of the values that are known; null if none is. */
+export function spreadOf(values: readonly (number | null)[]): Spread | null {
   const known = values.filter((value) => value !== null);
   return known.length === 0 ? null : middle(known);
 }
