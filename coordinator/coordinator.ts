@@ -208,6 +208,11 @@ export class Coordinator {
     this.#engine.stopDispatch();
   }
 
+  /** Which of these tasks have ended, and are still kept. */
+  endedAmong(taskIds: readonly string[]): Promise<string[]> {
+    return this.#engine.endedAmong(taskIds);
+  }
+
   /**
    * Looks at the state of now, without a copy. Cheap enough for every batch. Within {@link CoordinatorObserver.onSettled} it is what
    * is durable; at other times it may be one batch ahead of the store.

@@ -254,6 +254,12 @@ export class Engine {
     if (this.#status === 'running') this.#push({ kind: 'stopDispatch' });
   }
 
+  /** Which of these tasks the store knows to have ended. */
+  async endedAmong(taskIds: readonly string[]): Promise<string[]> {
+    const rows = rowsById(await this.#options.store.read({ taskIds, bodies: false }));
+    return taskIds.filter((taskId) => rows.has(taskId) && !this.#state.tasks.has(taskId));
+  }
+
   /** Nothing was read of some streams for this long: nobody's silence in that time counts. */
   wasDeaf(deafMs: number): void {
     if (this.#status === 'running' && deafMs > STALL_MS) this.#grantStall(deafMs);

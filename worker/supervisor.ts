@@ -104,6 +104,8 @@ interface Running {
   readonly child: SupervisedChild;
   readonly incarnation: string;
   readonly startedMs: number;
+  /** It has been welcomed. */
+  ready: boolean;
   leaving: 'retire' | 'replace' | undefined;
   killAtMs: number;
   killTimer: NodeJS.Timeout | undefined;
@@ -271,6 +273,7 @@ export class Supervisor {
         onReady: () => {
           // The coordinator has read the list.
           place.replaces = [];
+          if (place.state.t === 'Running') place.state.ready = true;
           onEvent({ name: 'child-ready', index, pid: child.pid, incarnation });
         },
         onEnd: (end) => this.onEnd(place, end),
@@ -281,6 +284,7 @@ export class Supervisor {
       child,
       incarnation,
       startedMs: this.nowMs(),
+      ready: false,
       leaving: undefined,
       killAtMs: Infinity,
       killTimer: undefined,
@@ -306,10 +310,10 @@ export class Supervisor {
   private onEnd(place: Place, end: ChildEnd): void {
     if (place.state.t !== 'Running') return;
     const { index, restarts } = place;
-    const { incarnation, startedMs, leaving, killTimer } = place.state;
+    const { incarnation, killTimer } = place.state;
     clearTimeout(killTimer);
     if (end.pid !== undefined) place.replaces = [...place.replaces, incarnation].slice(-MAX_REPLACES);
-    const { kind, restartInMs } = this.judge(place, end, startedMs, leaving);
+    const { kind, restartInMs } = this.judge(place, end, place.state);
     const timer = restartInMs === undefined ? undefined : setTimeout(() => this.startAgain(place), restartInMs);
     place.state = { t: 'Waiting', timer };
     this.options.onEvent({ name: 'child-ended', index, incarnation, restarts, end, kind, restartInMs });
@@ -319,10 +323,10 @@ export class Supervisor {
   private judge(
     place: Place,
     end: ChildEnd,
-    startedMs: number,
-    leaving: Running['leaving'],
+    { startedMs, leaving, ready }: Running,
   ): { readonly kind: ChildEndKind; readonly restartInMs: number | undefined } {
-    const status = endStatus(end);
+    // Of a process that was ready the exit status may be a handler's: the worker itself says what it ends with.
+    const status = ready ? (end.said?.code ?? null) : endStatus(end);
     const autoRestart = this.options.autoRestart ?? true;
     if (this.draining) return { kind: 'drained', restartInMs: undefined };
     if (leaving === 'retire') return { kind: 'retired', restartInMs: undefined };

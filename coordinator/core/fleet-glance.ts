@@ -30,8 +30,6 @@ export interface FleetGlance {
   readonly totals: Readonly<Totals>;
   /** Tasks are handed out. */
   readonly dispatches: boolean;
-  /** True if the task is known and has not ended. */
-  readonly isOpen: (taskId: string) => boolean;
   /** Shows every known worker process, one after the other, in no order. The object is the same each time. */
   readonly eachWorker: (visit: (worker: WorkerGlance) => void) => void;
 }
@@ -42,7 +40,6 @@ export function fleetGlance(state: SchedulerState, now: Now): FleetGlance {
     tasks: state.counts,
     totals: state.totals,
     dispatches: state.dispatches,
-    isOpen: (taskId) => state.tasks.has(taskId),
     eachWorker: (visit) => {
       const cursor = new WorkerCursor(now);
       for (const worker of state.incarnations.values()) visit(cursor.at(worker));

@@ -27,7 +27,8 @@ function removeDirectories(): void {
  *
  * @throws FleetError INVALID_ARGUMENT / INVALID_OPTIONS with every fault in one message; FAILED_PRECONDITION /
  *   WORKER_START_FAILED with the error of the worker that could not start, WORKER_START_TIMEOUT, COORDINATOR_START_FAILED (the
- *   store or the port cannot be used), NO_PRIVATE_DIRECTORY. Nothing of the pool is left then
+ *   store or the port cannot be used), NO_PRIVATE_DIRECTORY; UNAVAILABLE / POOL_FAILED if its thread
+ *   dies. Nothing of the pool is left then
  */
 export async function createWorkerPool(options: WorkerPoolOptions = {}): Promise<WorkerPool> {
   const cwd = process.cwd();

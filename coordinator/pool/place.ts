@@ -1,4 +1,4 @@
-import type { ChildEnd } from '../../worker/supervised-child.js';
+import type { SupervisorEvent } from '../../worker/supervisor.js';
 import type { WorkerGlance } from '../core/fleet-glance.js';
 import type { PlaceFigures } from './pool-figures.js';
 
@@ -18,7 +18,9 @@ export interface Place {
   doneBefore: number;
   done: number;
   /** How its newest process failed; undefined: it has not. */
-  failedWith: ChildEnd | undefined;
+  failedWith: Extract<SupervisorEvent, { name: 'child-ended' }> | undefined;
+  /** It was said that the process is above the memory limit before it has done anything. */
+  toldTooLarge: boolean;
 }
 
 /** One whose process is still to be started. */
@@ -43,6 +45,7 @@ export function newPlace(index: number): Place {
     doneBefore: 0,
     done: 0,
     failedWith: undefined,
+    toldTooLarge: false,
   };
 }
 

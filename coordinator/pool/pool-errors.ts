@@ -20,6 +20,12 @@ export function taskGivenBack(taskId: string, store: string): FleetError {
   return new FleetError(Code.UNAVAILABLE, 'POOL_SHUT_DOWN', message, { metadata: { task_id: taskId } });
 }
 
+/** The signal of submitTask() was aborted. */
+export function taskGivenUp(taskId: string): FleetError {
+  const message = `task ${taskId} was given up by the signal of submitTask(), and is being cancelled`;
+  return new FleetError(Code.CANCELLED, 'WAIT_ABORTED', message, { metadata: { task_id: taskId } });
+}
+
 /** The pool itself is at fault, or its store. */
 export function poolFailed(cause: string): FleetError {
   return new FleetError(Code.UNAVAILABLE, 'POOL_FAILED', `the pool has failed and is over: ${cause}; make a new one`);

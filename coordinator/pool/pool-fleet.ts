@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { DAY_MS } from '../../proto/bounds.js';
 import { Deferred } from '../../proto/deferred.js';
-import type { ChildCommand, ChildEnd, ChildOutput } from '../../worker/supervised-child.js';
+import type { ChildCommand, ChildOutput } from '../../worker/supervised-child.js';
 import { Supervisor, type SupervisorEvent } from '../../worker/supervisor.js';
 import type { CoreEvent } from '../core/outputs.js';
 import type { CoordinatorObserver, FleetGlance } from '../coordinator.js';
@@ -44,6 +44,7 @@ export interface PoolFleetOptions {
 const RESTART_WINDOW_MS = 60_000;
 /** What runs when a worker is to leave has its own time-out: it is never cut short. */
 const NO_DEADLINE_MS = DAY_MS;
+const MIB = 1_048_576;
 /** How long the coordinator may take to hear that the last processes have ended. */
 const GIVE_BACK_MS = 2_000;
 /** Types that are remembered, of all workers; each has a bound of its own. */
@@ -125,9 +126,8 @@ export class PoolFleet implements CoordinatorObserver {
     this.#stopping = 'draining';
     this.#scaling.stop();
     for (const place of [...this.#places.values()]) {
-      place.leaving = 'retire';
-      if (!place.welcomed) this.#supervisor.retire(place.figures.index, 0);
-      if (!place.welcomed) this.#supervisor.kill(place.figures.index);
+      if (place.welcomed) place.leaving = 'retire';
+      else this.#retire(place);
     }
     this.#options.source.stopDispatch();
     this.#refresh();
@@ -166,6 +166,7 @@ export class PoolFleet implements CoordinatorObserver {
 
   onSettled(): void {
     this.#tasks.settled();
+    this.#count();
     this.#refresh();
     if (this.#stopping === 'no' || this.#holds() > 0) return;
     this.#allGivenBack.resolve();
@@ -210,14 +211,15 @@ export class PoolFleet implements CoordinatorObserver {
       (count) => this.#scaled('pool-scaled-down', count, resolve),
     );
     for (const place of leaving) {
-      this.#supervisor.retire(place.figures.index, NO_DEADLINE_MS);
-      this.#leave(place);
+      this.#retire(place);
     }
   }
 
-  /** It has been asked to leave. One that was not welcomed yet has nothing to finish, and may never hear of it. */
-  #leave(place: Place): void {
+  /** Asks it to leave. One that was not welcomed yet has nothing to finish, and may never hear of it. */
+  #retire(place: Place): void {
+    // First: a place that waits for its restart is freed at once.
     place.leaving = 'retire';
+    this.#supervisor.retire(place.figures.index, NO_DEADLINE_MS);
     if (!place.welcomed) this.#supervisor.kill(place.figures.index);
   }
 
@@ -282,10 +284,10 @@ export class PoolFleet implements CoordinatorObserver {
   #onStarted(place: Place, { incarnation, pid, restarts }: Extract<SupervisorEvent, { name: 'child-started' }>): void {
     const { options, log, nowMs } = this.#options;
     this.#byIncarnation.set(incarnation, place);
-    Object.assign(place, { incarnation, zombie: false, welcomed: false, leaving: 'no' });
+    Object.assign(place, { incarnation, zombie: false, welcomed: false, leaving: 'no', toldTooLarge: false });
     Object.assign(place.figures, { pid, restarts, startMs: nowMs() });
     // The first ones have one time-out together.
-    if (this.#starting !== undefined) return;
+    if (this.#starting !== undefined && restarts === 0) return;
     const { index } = place.figures;
     place.startTimer = setTimeout(() => {
       const detail = `it was not ready within ${options.startTimeout} ms (startTimeout), and is killed`;
@@ -321,7 +323,8 @@ export class PoolFleet implements CoordinatorObserver {
     }
     this.#tellEnd(place, event, failed);
     place.doneBefore += place.done;
-    Object.assign(place, { incarnation: '', zombie: false, done: 0, failedWith: failed ? end : undefined });
+    Object.assign(place, { incarnation: '', zombie: false, welcomed: false, done: 0 });
+    place.failedWith = failed ? event : undefined;
     Object.assign(place.figures, { pid: undefined, rss: undefined, lastFrameWallMs: undefined, taskIds: [] });
     if (this.#starting?.has(index) !== true) return;
     const message = `worker ${this.#idOf(index)} could not start: ${childEndText(end, 'failed')}`;
@@ -334,7 +337,7 @@ export class PoolFleet implements CoordinatorObserver {
     this.#places.delete(index);
     this.#options.figures.noPlace(index);
     if (failedWith === undefined || leaving === 'retire') this.#scaling.went(index);
-    else this.#giveUp(index, figures.restarts, failedWith);
+    else this.#giveUp(index, failedWith);
   }
 
   #tellEnd({ figures, zombie }: Place, { end, kind }: ChildEnded, failed: boolean): void {
@@ -350,14 +353,16 @@ export class PoolFleet implements CoordinatorObserver {
       events.add('worker-error', { workerId, error: plainError('WORKER_FAILED', reason, { worker_id: workerId }) });
   }
 
-  #giveUp(index: number, restarts: number, end: ChildEnd): void {
+  #giveUp(index: number, { end, kind, restarts }: ChildEnded): void {
     const { events, log, options } = this.#options;
     const workerId = this.#idOf(index);
     this.#health.gaveUp();
-    const why = options.autoRestart
-      ? `after ${restarts} restarts (maxRestartAttempts is ${options.maxRestartAttempts} within 60 s)`
-      : 'because autoRestart is false';
-    const message = `worker ${workerId} is not started again, ${why}: ${childEndText(end, 'given-up')}`;
+    const why = !options.autoRestart
+      ? 'because autoRestart is false'
+      : kind === 'final'
+        ? 'because that would not help'
+        : `after ${restarts} restarts (maxRestartAttempts is ${options.maxRestartAttempts} within 60 s)`;
+    const message = `worker ${workerId} is not started again, ${why}: ${childEndText(end, kind)}`;
     log.error({ worker_id: workerId, restarts, detail: message }, 'worker-given-up');
     const error = plainError('WORKER_GIVEN_UP', message, { worker_id: workerId });
     events.add('worker-given-up', { workerId, restarts, error });
@@ -400,6 +405,22 @@ export class PoolFleet implements CoordinatorObserver {
     return [...this.#places.values()].map((place) => place.figures);
   }
 
+  /** Takes over the counts: between two batches only, when they are as durable as they say. */
+  #count(): void {
+    const { figures, source } = this.#options;
+    const { tasks, totals } = source.glance();
+    figures.scalars({
+      queued: tasks.scheduled + tasks.queued,
+      running: tasks.running,
+      completed: totals.succeeded,
+      failed: this.#tasks.failed,
+      retried: totals.attemptsRetried,
+      deadLettered: totals.deadLettered,
+      attemptsStarted: totals.attemptsStarted,
+      attemptsReused: totals.attemptsReused,
+    });
+  }
+
   /** Writes the figures, then hands over the events that are in them. */
   #refresh(): void {
     const { figures, events, options, source } = this.#options;
@@ -414,30 +435,38 @@ export class PoolFleet implements CoordinatorObserver {
       if ((place.figures.rss ?? 0) > limit && place.leaving === 'no' && !place.zombie) tooLarge.push(place);
     });
     for (const place of this.#placeFigures()) figures.place(place);
-    const { tasks, totals } = glance;
-    figures.scalars({
-      size: this.#scaling.target,
-      queued: tasks.scheduled + tasks.queued,
-      running: tasks.running,
-      completed: totals.succeeded,
-      failed: this.#tasks.failed,
-      retried: totals.attemptsRetried,
-      deadLettered: totals.deadLettered,
-      attemptsStarted: totals.attemptsStarted,
-      attemptsReused: totals.attemptsReused,
-      ...this.#health.figures,
-    });
+    figures.scalars({ size: this.#scaling.target, ...this.#health.figures });
     figures.publish();
     if (this.#starting === undefined && this.#stopping === 'no') this.#health.judge(this.#placeFigures());
     events.flush();
-    for (const place of tooLarge) this.#replace(place);
+    this.#replaceOneOf(tooLarge);
+  }
+
+  /** One at a time, the largest first: the pool goes on with the others. */
+  #replaceOneOf(tooLarge: readonly Place[]): void {
+    const isReplacing = [...this.#places.values()].some(({ leaving }) => leaving === 'replace');
+    const worn = tooLarge.filter((place) => !this.#isBornTooLarge(place));
+    const [largest] = worn.sort((a, b) => (b.figures.rss ?? 0) - (a.figures.rss ?? 0));
+    if (largest !== undefined && !isReplacing) this.#replace(largest);
+  }
+
+  /** True if it was above the limit before its first task was done: so would be its successor. */
+  #isBornTooLarge(place: Place): boolean {
+    if (place.done > 0 || place.figures.taskIds.length > 0) return false;
+    const { log, options } = this.#options;
+    const { index, rss } = place.figures;
+    const detail = `it is above workerMemoryLimitMB, ${(options.workerMemoryLimitBytes ?? 0) / MIB}, before its first task: raise the limit; until it has run a task it is not replaced`;
+    if (!place.toldTooLarge)
+      log.error({ worker_id: this.#idOf(index), rss_bytes: rss, detail }, 'memory-limit-too-low');
+    place.toldTooLarge = true;
+    return true;
   }
 
   #replace(place: Place): void {
     const { index, rss = 0, pid } = place.figures;
     const { log, options } = this.#options;
     place.leaving = 'replace';
-    const detail = `it has ${Math.ceil(rss / 1_048_576)} MiB resident, above workerMemoryLimitMB, ${(options.workerMemoryLimitBytes ?? 0) / 1_048_576}: it is replaced once it has finished what it runs`;
+    const detail = `it has ${Math.ceil(rss / MIB)} MiB resident, above workerMemoryLimitMB, ${(options.workerMemoryLimitBytes ?? 0) / MIB}: it is replaced once it has finished what it runs`;
     log.warn({ worker_id: this.#idOf(index), child_pid: pid, rss_bytes: rss, detail }, 'worker-over-memory-limit');
     this.#supervisor.replace(index, NO_DEADLINE_MS);
   }

@@ -7,7 +7,7 @@ import { DAY_MS } from '../../proto/bounds.js';
 import { Deferred } from '../../proto/deferred.js';
 import { FleetError } from '../../proto/fleet-error.js';
 import { errorFrom, HostEvents } from './host-events.js';
-import { noHandler, poolFailed, poolShutDown, taskGivenBack } from './pool-errors.js';
+import { noHandler, poolFailed, poolShutDown, taskGivenBack, taskGivenUp } from './pool-errors.js';
 import { FiguresReader, type PoolFigures } from './pool-figures.js';
 import type { FromPool, PoolSetup, ToPool } from './pool-messages.js';
 import type { PoolMetrics, WorkerStatus } from './pool-metrics.js';
@@ -59,13 +59,14 @@ export class PoolHost extends HostEvents implements WorkerPool {
   /** Tasks whose promises are not settled. */
   readonly #pending = new Map<string, Promise<unknown>>();
   readonly #unknownFields = new Set<string>();
-  #onOpenTasks: (taskIds: readonly string[]) => void = () => undefined;
+  #onEndedTasks: (taskIds: readonly string[]) => void = () => undefined;
   #types: readonly string[] = [];
   #httpUrl: string | undefined;
   #lastScaling = 0;
   #shutdown: Promise<void> | undefined;
   /** What the thread died of, or was at fault with. */
   #failure: FleetError | undefined;
+  #opened = false;
   #over = false;
 
   constructor(options: PoolHostOptions) {
@@ -127,7 +128,7 @@ export class PoolHost extends HostEvents implements WorkerPool {
     } catch (error) {
       if (!(error instanceof FleetError)) throw error;
       if (error.reason === 'CLIENT_CLOSED') throw this.#failure ?? taskGivenBack(taskId, store);
-      throw inWordsOfPool(error);
+      throw error.reason === 'WAIT_ABORTED' ? taskGivenUp(taskId) : inWordsOfPool(error);
     } finally {
       if (this.#pending.get(taskId) === result) this.#pending.delete(taskId);
     }
@@ -214,6 +215,7 @@ export class PoolHost extends HostEvents implements WorkerPool {
     switch (message.t) {
       case 'ready':
         this.#httpUrl = message.httpUrl;
+        this.#opened = true;
         this.#started.resolve();
         break;
       case 'startFailed':
@@ -239,8 +241,8 @@ export class PoolHost extends HostEvents implements WorkerPool {
       case 'drained':
         this.#drained.resolve();
         break;
-      case 'open':
-        this.#onOpenTasks(message.taskIds);
+      case 'ended':
+        this.#onEndedTasks(message.taskIds);
         break;
       case 'stopped':
         this.#stopped.resolve();
@@ -251,7 +253,16 @@ export class PoolHost extends HostEvents implements WorkerPool {
   #fail(cause: string): void {
     this.#started.reject(poolFailed(cause));
     if (this.#over || this.#failure !== undefined) return;
+    const { places } = this.#figures.read(this.#options.nowMs());
+    const { status: previous } = this.getPoolMetrics().health;
     this.#failure = poolFailed(cause);
+    // They notice by themselves, a little later; nobody is left to wait for them.
+    for (const { pid } of places) if (pid !== undefined) killGroup(pid);
+    const { message } = this.#failure;
+    if (this.#opened) {
+      this.tell({ name: 'health-changed', event: { status: 'unhealthy', reasons: [message], previous } });
+      this.#options.warn(message);
+    }
     this.#settleScalings();
     this.#drained.resolve();
     this.#stopped.resolve();
@@ -278,12 +289,12 @@ export class PoolHost extends HostEvents implements WorkerPool {
   async #lastResults(): Promise<void> {
     if (this.#pending.size === 0 || this.#failure !== undefined) return;
     const asked = new Promise<readonly string[]>((resolve) => {
-      this.#onOpenTasks = resolve;
+      this.#onEndedTasks = resolve;
     });
-    this.#post({ t: 'askOpen', taskIds: [...this.#pending.keys()] });
-    const open = new Set(await Promise.race([asked, this.#stopped.promise.then(() => [])]));
-    const ended = [...this.#pending].filter(([taskId]) => !open.has(taskId)).map(([, result]) => result);
-    await withTimeout(Promise.allSettled(ended), LAST_RESULTS_MS);
+    this.#post({ t: 'askEnded', taskIds: [...this.#pending.keys()] });
+    const ended = await Promise.race([asked, this.#stopped.promise.then((): string[] => [])]);
+    const results = ended.map((taskId) => this.#pending.get(taskId) ?? Promise.resolve());
+    await withTimeout(Promise.allSettled(results), LAST_RESULTS_MS);
   }
 
   /** Nothing of the pool is left afterwards. */
@@ -294,6 +305,15 @@ export class PoolHost extends HostEvents implements WorkerPool {
     if (!(await withTimeout(this.#threadEnded, THREAD_END_MS))) await this.#thread.terminate();
     this.#options.directory.remove();
     this.#options.onOver();
+  }
+}
+
+/** Each worker leads a group of its own, and has not been reaped: its number is nobody else's. */
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It has gone by itself.
   }
 }
 

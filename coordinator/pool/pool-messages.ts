@@ -25,8 +25,8 @@ export type ToPool =
   | { readonly t: 'warn'; readonly message: string }
   /** `timeoutMs` undefined: what runs may take as long as it may. A repeat brings the end forward. */
   | { readonly t: 'shutdown'; readonly graceful: boolean; readonly timeoutMs: number | undefined }
-  /** Which of these tasks, that the host still waits for, have not ended. */
-  | { readonly t: 'askOpen'; readonly taskIds: readonly string[] }
+  /** Which of these tasks, that the host still waits for, have ended. */
+  | { readonly t: 'askEnded'; readonly taskIds: readonly string[] }
   /** After `drained`: the host has heard of every end. */
   | { readonly t: 'close' };
 
@@ -62,7 +62,7 @@ export type FromPool =
   | { readonly t: 'failed'; readonly message: string }
   /** Every process has ended; the coordinator still answers. */
   | { readonly t: 'drained' }
-  | { readonly t: 'open'; readonly taskIds: readonly string[] }
+  | { readonly t: 'ended'; readonly taskIds: readonly string[] }
   /** The coordinator and its store have ended too. Nothing follows. */
   | { readonly t: 'stopped' };
 

@@ -124,8 +124,8 @@ export class PoolRuntime {
       case 'shutdown':
         this.#askToEnd(message.graceful ? (message.timeoutMs ?? DAY_MS) : 0);
         break;
-      case 'askOpen':
-        post({ t: 'open', taskIds: message.taskIds.filter(this.#coordinator.glance().isOpen) });
+      case 'askEnded':
+        void this.#tellEnded(message.taskIds);
         break;
       case 'close':
         this.#closed.resolve();
@@ -184,6 +184,16 @@ export class PoolRuntime {
     this.#options.post({ t: 'failed', message: error.message });
     this.#fleet.kill();
     this.#shutdown.resolve();
+  }
+
+  async #tellEnded(taskIds: readonly string[]): Promise<void> {
+    try {
+      this.#options.post({ t: 'ended', taskIds: await this.#coordinator.endedAmong(taskIds) });
+    } catch (error) {
+      // The store is at fault: nothing more can be said of them.
+      this.#log.logger.warn({ err: error }, 'ends-not-read');
+      this.#options.post({ t: 'ended', taskIds: [] });
+    }
   }
 
   #tellOpen(http: string | null): void {

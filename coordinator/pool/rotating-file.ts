@@ -12,8 +12,8 @@
  *   shift the names at once would lose files in the middle. Nobody waits for the lock; appends go on, to a file a little too large.
  *   One that a killed process has left is taken away when it has been in the way for 10 s.
  */
-import { constants, closeSync, mkdirSync, openSync, type BigIntStats } from 'node:fs';
-import { mkdir, open, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { constants, closeSync, existsSync, mkdirSync, openSync, type BigIntStats } from 'node:fs';
+import { open, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Appended, LogSink } from './log-writer.js';
 
@@ -48,7 +48,7 @@ const LOCK_MS_MAX = 10_000;
 /** Tries to open a log file, with its folder; the error if that fails. */
 export function openingFault(path: string): Error | undefined {
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     closeSync(openSync(path, OPEN_FLAGS, FILE_MODE));
     return undefined;
   } catch (error) {
@@ -127,7 +127,7 @@ export class RotatingFile implements LogSink {
       }
       await this.close();
     }
-    await mkdir(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     const handle = await open(path, OPEN_FLAGS, FILE_MODE);
     this.#handle = handle;
     this.#size = sizeOf(await handle.stat({ bigint: true }));
@@ -207,4 +207,19 @@ function codeOf(error: unknown): unknown {
 
 function asError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
+}
+
+/**
+ * Makes a folder and those above it. Not by `recursive: true`: where the system says that a folder is missing which is there, as
+ * below /proc, Node then tries for ever.
+ */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  makeFolder(dirname(path));
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    // Another pool has made it meanwhile.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
 }

@@ -54,9 +54,9 @@ export class Scaling {
 
   /** A worker that was asked to leave has gone. */
   went(index: number): void {
-    // One that was to come and was asked to leave before it did has not come.
-    this.#arrived('up', index, false);
-    this.#arrived('down', index, true);
+    // One that was to come and was asked to leave before it did has not come, and so has not gone.
+    const hadNotCome = this.#arrived('up', index, false);
+    this.#arrived('down', index, !hadNotCome);
   }
 
   /** A worker is not started again: the pool is smaller by it. */
@@ -74,12 +74,15 @@ export class Scaling {
     }
   }
 
-  #arrived(kind: Change['kind'], index: number, counts: boolean): void {
+  /** True if a change waited for it. */
+  #arrived(kind: Change['kind'], index: number, counts: boolean): boolean {
     for (const change of this.#changes) {
       if (change.kind !== kind || !change.waiting.delete(index)) continue;
       if (counts) change.count += 1;
       this.#settle(change);
+      return true;
     }
+    return false;
   }
 
   #settle(change: Change): void {

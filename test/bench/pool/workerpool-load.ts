@@ -13,6 +13,8 @@ function open({ name, workers }: { name: 'process' | 'thread'; workers: number }
 
 servePeer({
   open,
-  close: async () => void (await pool.terminate()),
+  close: async () => {
+    await pool.terminate();
+  },
   ...loadOperations(async (type, payload) => (await pool.exec(type, [payload])) as unknown),
 });

@@ -235,6 +235,15 @@ describe('shutdown', () => {
     expect(pids.filter(isAlive)).toEqual([]);
   });
 
+  it('should fail tasks that have not arrived yet', async () => {
+    const { pool } = await openPool();
+    const tasks = Array.from({ length: 200 }, () =>
+      failure(pool.submitTask({ type: 'sleep', payload: { ms: 60_000, text: 'x'.repeat(100_000) } })),
+    );
+    await pool.shutdown(false);
+    for (const error of await Promise.all(tasks)) expect(error).toMatchObject({ reason: 'POOL_SHUT_DOWN' });
+  });
+
   it('should come to an end at its deadline, or when it is asked for again', async () => {
     const { pool } = await openPool();
     const task = failure(pool.submitTask({ type: 'sleep', payload: { ms: 60_000 } }));

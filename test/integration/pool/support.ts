@@ -31,6 +31,7 @@ export default {
   stubborn: async ({ ms }) => { await delay(ms); return process.pid; },
   block: async ({ ms }) => { const end = Date.now() + ms; while (Date.now() < end); return process.pid; },
   fail: async ({ message }) => { throw new Error(message); },
+  exit: async ({ status }) => process.exit(status),
   crash: async () => { process.kill(process.pid, 'SIGKILL'); await delay(60_000); },
   crashOnce: async ({ attempt }, ctx) => { if (ctx.attempt === 1) process.kill(process.pid, 'SIGKILL'); return ctx.attempt; },
   stop: async () => { process.kill(process.pid, 'SIGSTOP'); return process.pid; },

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import type { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
 import { eventOf, eventsOf, eventually, failure, isAlive, openPool } from './support.js';
 
@@ -65,6 +66,63 @@ describe('workers of a pool', () => {
     } finally {
       process.chdir(before);
     }
+  });
+
+  it('should be started again when a handler exits, whatever the status', async () => {
+    const { pool } = await openPool({ maxRestartAttempts: 10 });
+    for (const status of [0, 2, 78]) {
+      const restarted = eventOf(pool, 'worker-restarted');
+      await failure(pool.submitTask({ type: 'exit', payload: { status }, maxAttempts: 1 }));
+      await restarted;
+    }
+    expect(pool.getPoolMetrics()).toMatchObject({ pool: { size: 1 }, workers: { ready: 1 } });
+    expect(await pool.submitTask({ type: 'echo', payload: 1 })).toBe(1);
+  });
+
+  it('should be taken out, and not given up, while they wait for their restart', async () => {
+    const { pool, log } = await openPool({ poolSize: 2, maxRestartAttempts: 50 });
+    const givenUp = eventsOf(pool, 'worker-given-up');
+    // Until its restarts are far enough apart to be caught between two.
+    await eventually('a worker without a process', () => {
+      const worker = pool.getAllWorkersStatus().find(({ id }) => id === 'pool/1');
+      if (worker?.pid !== undefined && isAlive(worker.pid)) process.kill(worker.pid, 'SIGKILL');
+      return worker !== undefined && worker.pid === undefined && worker.restarts > 1;
+    });
+    expect(await pool.scaleDown(1)).toEqual({ count: 1, newSize: 1 });
+    expect(pool.getPoolMetrics()).toMatchObject({ pool: { size: 1 }, workers: { total: 1 } });
+    await pool.shutdown();
+    expect(givenUp).toEqual([]);
+    expect(log()).not.toContain('worker-given-up');
+  });
+
+  it('should not be replaced over and over by a memory limit that is too low', async () => {
+    const { pool, log } = await openPool({ workerMemoryLimitMB: 16, heartbeatInterval: 100 });
+    const exits = eventsOf(pool, 'worker-exit');
+    await eventually('the log to say so', () => log().includes('memory-limit-too-low'));
+    expect(await pool.submitTask({ type: 'sleep', payload: { ms: 500 } })).toBeTypeOf('number');
+    expect(exits.length).toBeLessThanOrEqual(1);
+  });
+
+  it('should end with the thread of their pool, and everybody be told', async () => {
+    const threads: Worker[] = [];
+    process.once('worker', (thread) => threads.push(thread));
+    const { pool } = await openPool();
+    const warnings: string[] = [];
+    const onWarning = ({ message }: Error): void => void warnings.push(message);
+    process.on('warning', onWarning);
+    const health = eventOf(pool, 'health-changed');
+    const running = failure(pool.submitTask({ type: 'block', payload: { ms: 60_000 } }));
+    await eventually('it to run', () => pool.getPoolMetrics().tasks.running === 1);
+    const [worker] = pool.getAllWorkersStatus();
+    await threads[0]?.terminate();
+    expect(await running).toMatchObject({ reason: 'POOL_FAILED' });
+    expect(await health).toMatchObject({ status: 'unhealthy', previous: 'healthy' });
+    await eventually('the worker to end', () => !isAlive(worker?.pid ?? 0));
+    expect(await failure(pool.submitTask({ type: 'echo' }))).toMatchObject({ reason: 'POOL_FAILED' });
+    expect(pool.getPoolMetrics()).toMatchObject({ workers: { total: 0 }, health: { status: 'unhealthy' } });
+    await pool.shutdown();
+    process.off('warning', onWarning);
+    expect(warnings.join()).toContain('the pool has failed');
   });
 
   it('should not be started again with autoRestart false', async () => {

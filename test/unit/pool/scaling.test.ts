@@ -38,12 +38,12 @@ describe('scaling', () => {
     expect(done).toEqual([2]);
   });
 
-  it('should not count as come a worker that was taken out before it had', () => {
+  it('should count a worker that was taken out before it had come as neither come nor gone', () => {
     const { scaling, done, onDone } = setup(2);
     scaling.begin('up', [2], onDone);
     scaling.begin('down', [2], onDone);
     scaling.went(2);
-    expect(done).toEqual([0, 1]);
+    expect(done).toEqual([0, 0]);
     expect(scaling.target).toBe(2);
   });
 
