@@ -1,4 +1,4 @@
-import { hundredths, median, RESULT_COLUMNS, tableOf, whole, type Table, type TableLayout } from '../report.js';
+import { median, RESULT_COLUMNS, tableOf, whole, type Table, type TableLayout } from '../report.js';
 import { spreadOf, type Result, type Spread } from '../result.js';
 import type { Finding, Goal } from './finding.js';
 import { trendOf, type MemorySample } from './memory-track.js';

@@ -13,6 +13,9 @@ function open({ name, workers }: { name: 'process' | 'thread'; workers: number }
 
 servePeer({
   open,
-  close: async () => void (await pool.terminate()),
+  // What it resolves with is not for a message between processes.
+  close: async () => {
+    await pool.terminate();
+  },
   ...loadOperations(async (type, payload) => (await pool.exec(type, [payload])) as unknown),
 });
