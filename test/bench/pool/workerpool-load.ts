@@ -13,6 +13,7 @@ function open({ name, workers }: { name: 'process' | 'thread'; workers: number }
 
 servePeer({
   open,
+  // What it resolves with is not for a message between processes.
   close: async () => {
     await pool.terminate();
   },
