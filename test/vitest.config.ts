@@ -13,8 +13,8 @@ export default defineConfig({
     exclude: ['**/node_modules/**', 'dist/**'],
     // Processes of their own: what a file leaves open is seen, and its signals and exits hurt nobody else.
     pool: 'forks',
-    // Tests start programs of their own; more at a time only makes all of them slow.
-    maxWorkers: 2,
+    // Tests start programs of their own, and wait for them: three keep two cores busy, and more make all of them slow.
+    maxWorkers: 3,
     testTimeout: TEST_TIMEOUT_MS,
     hookTimeout: HOOK_TIMEOUT_MS,
     setupFiles: ['test/support/leaks.ts'],
