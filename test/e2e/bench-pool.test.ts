@@ -14,7 +14,6 @@ const BENCH_MS = 55_000;
 interface PoolReport {
   readonly results: readonly { readonly name: string; readonly p50Ms: { readonly median: number } }[];
   readonly findings: readonly { readonly name: string; readonly value: number; readonly isMet: boolean | null }[];
-  readonly memory: readonly { readonly tasks: number; readonly hostMib: number; readonly workerMib: number }[];
 }
 
 describe('npm run bench:pool', () => {
@@ -40,18 +39,17 @@ describe('npm run bench:pool', () => {
 
   it.skipIf(!HAS_PROCESS_TABLE)('should find nothing lost, no zombie and warm workers', async () => {
     await using place = await makeFolder();
-    const [json, plot] = [join(place.folder, 'bench.json'), join(place.folder, 'memory.svg')];
-    const bench = startNode('bench', [BENCH, '--quick', '--only', 'check/', '--json', json, '--plot', plot]);
+    const json = join(place.folder, 'bench.json');
+    // Not the memory: that takes many tasks, and says something after many more only.
+    const only = ['--only', 'check/reuse', '--only', 'check/zombies'];
+    const bench = startNode('bench', [BENCH, '--quick', ...only, '--json', json]);
     expect(await bench.exit(BENCH_MS), bench.stderr).toEqual({ code: 0, signal: null });
 
-    const { findings, memory } = JSON.parse(readFileSync(json, 'utf8')) as PoolReport;
+    const { findings } = JSON.parse(readFileSync(json, 'utf8')) as PoolReport;
     const values = Object.fromEntries(findings.map(({ name, value }) => [name, value]));
     expect(values).toMatchObject(NOTHING_LEFT);
     // 100 tasks one by one go to the worker that ran the last one; of 500 at once each of 4 workers has a first.
     expect(values).toMatchObject({ 'reuse/sequential': 0.99, 'reuse/concurrent': 1 - 4 / 500 });
-    expect(memory.length).toBeGreaterThan(100);
-    expect(memory.every(({ hostMib, workerMib }) => hostMib > 0 && workerMib > 0)).toBe(true);
-    expect(readFileSync(plot, 'utf8')).toMatch(/^<svg [^]*<polyline points="[\d., ]+"[^]*<\/svg>\n$/);
   });
 });
 
