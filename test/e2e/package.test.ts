@@ -94,14 +94,32 @@ describe('the package as it is published', { timeout: INSTALL_MS }, () => {
     return { stdout: program.stdout, stderr: program.stderr, code };
   }
 
+  /** What its program with a pool prints. */
+  async function poolOutput(cwd: string): Promise<{ stdout: string; stderr: string; code: number | null }> {
+    const program = startNode('pool.js', ['pool.js'], { cwd });
+    const { code } = await program.exit();
+    return { stdout: program.stdout, stderr: program.stderr, code };
+  }
+
   it('runs a task from an empty ESM project', async () => {
     const main = `
       import { createClient } from 'remuda/client';
       const client = createClient({ address: process.argv[2] });
       console.log(JSON.stringify(await client.run('echo', { from: 'esm' })));
       await client.close();`;
-    const cwd = await project('esm', { 'package.json': '{ "type": "module" }', 'main.js': main });
+    const pool = `
+      import { createWorkerPool } from 'remuda/pool';
+      const pool = await createWorkerPool({ handlers: './handlers.js', poolSize: 1, logFile: false });
+      console.log(await pool.submitTask({ type: 'twice', payload: 21 }));
+      await pool.shutdown();`;
+    const cwd = await project('esm', {
+      'package.json': '{ "type": "module" }',
+      'main.js': main,
+      'pool.js': pool,
+      'handlers.js': 'export default { twice: (number) => number * 2 };',
+    });
     expect(await outputOf(cwd, 'main.js')).toEqual({ stdout: '{"from":"esm"}', stderr: '', code: 0 });
+    expect(await poolOutput(cwd)).toEqual({ stdout: '42', stderr: '', code: 0 });
   });
 
   it('runs a task from an empty CommonJS project', async () => {
@@ -111,13 +129,27 @@ describe('the package as it is published', { timeout: INSTALL_MS }, () => {
       client.run('echo', { from: 'cjs' })
         .then((result) => console.log(JSON.stringify(result)))
         .finally(() => client.close());`;
-    const cwd = await project('cjs', { 'package.json': '{}', 'main.js': main });
+    const pool = `
+      const { createWorkerPool } = require('remuda/pool');
+      createWorkerPool({ worker: './worker.js', poolSize: 1, logFile: false }).then(async (pool) => {
+        console.log(await pool.submitTask({ type: 'twice', payload: 21 }));
+        await pool.shutdown();
+      });`;
+    const worker = `
+      const { WorkerProcess } = require('remuda/worker');
+      const worker = new WorkerProcess(process.env.WORKER_ID, JSON.parse(process.env.WORKER_CONFIG));
+      worker.registerTaskHandler('twice', (number) => number * 2);
+      worker.start();`;
+    const files = { 'package.json': '{}', 'main.js': main, 'pool.js': pool, 'worker.js': worker };
+    const cwd = await project('cjs', files);
     expect(await outputOf(cwd, 'main.js')).toEqual({ stdout: '{"from":"cjs"}', stderr: '', code: 0 });
+    expect(await poolOutput(cwd)).toEqual({ stdout: '42', stderr: '', code: 0 });
   });
 
   it('runs a task from an empty TypeScript project, strict, with every declaration checked', async () => {
     const main = `
       import { createClient, type Client, type TaskInfo } from 'remuda/client';
+      import { createWorkerPool, type PoolMetrics, type WorkerPool } from 'remuda/pool';
       interface Tasks { echo: { in: { from: string }; out: { from: string } } }
       const client: Client<Tasks> = createClient<Tasks>({ address: process.argv[2] ?? '' });
       const result: { from: string } = await client.run('echo', { from: 'ts' }, { timeoutMs: 30_000 });
@@ -126,9 +158,25 @@ describe('the package as it is published', { timeout: INSTALL_MS }, () => {
       for await (const { state } of client.list({ type: 'echo' })) states.push(state);
       console.log(states.join());
       await client.close();
+      export async function usePool(): Promise<PoolMetrics['health']['status']> {
+        await using pool: WorkerPool = await createWorkerPool({ handlers: './handlers.js', poolSize: 2 });
+        pool.on('task-failed', ({ taskId, error, retried }) => console.log(taskId, error.reason, retried));
+        const result: number = await pool.submitTask<number>({ type: 'twice', payload: 21, timeout: 5_000 });
+        console.log(result);
+        // @ts-expect-error -- it is true or false
+        pool.on('task-failed', ({ retried }) => retried.toFixed());
+        return pool.getPoolMetrics().health.status;
+      }
       // @ts-expect-error -- the map says that \`from\` is a string
       export const wrong = () => client.run('echo', { from: 1 });`;
-    const options = { strict: true, target: 'es2022', outDir: 'out', skipLibCheck: false, types: ['node'] };
+    const options = {
+      strict: true,
+      target: 'es2022',
+      lib: ['es2022', 'esnext.disposable'],
+      outDir: 'out',
+      skipLibCheck: false,
+      types: ['node'],
+    };
     const nodenext = { compilerOptions: { ...options, module: 'nodenext' }, files: ['main.ts', 'readme.ts'] };
     const bundler = {
       compilerOptions: { ...options, module: 'esnext', moduleResolution: 'bundler', noEmit: true },
