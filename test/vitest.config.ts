@@ -9,6 +9,7 @@ const HOOK_TIMEOUT_MS = 30_000;
 export default defineConfig({
   root,
   test: {
+    include: ['test/**/*.test.ts'],
     exclude: ['**/node_modules/**', 'dist/**'],
     // Processes of their own: what a file leaves open is seen, and its signals and exits hurt nobody else.
     pool: 'forks',
@@ -17,11 +18,6 @@ export default defineConfig({
     testTimeout: TEST_TIMEOUT_MS,
     hookTimeout: HOOK_TIMEOUT_MS,
     setupFiles: ['test/support/leaks.ts'],
-    projects: [
-      // Nothing here starts programs by the dozen: files share processes, which saves loading what they import again and again.
-      { extends: true, test: { name: 'modules', include: ['test/{unit,store}/**/*.test.ts'], isolate: false } },
-      { extends: true, test: { name: 'programs', include: ['test/{integration,sim,e2e}/**/*.test.ts'] } },
-    ],
     // Only what failed is worth lines of its own.
     reporters: process.env['CI'] === undefined ? ['default'] : ['dot'],
   },
