@@ -5,6 +5,7 @@ import { DAY_MS } from '../proto/bounds.js';
 import { FleetError } from '../proto/fleet-error.js';
 import { PayloadView } from '../proto/gen/remuda/v1/payload_pb.js';
 import { TaskService, type StreamResult } from '../proto/gen/remuda/v1/task_service_pb.js';
+import { within } from '../proto/within.js';
 import { CancelSender } from './cancel-sender.js';
 import { clientClosed } from './call-errors.js';
 import type {
@@ -188,7 +189,7 @@ export class FleetClient implements Client {
     this.#phase = 'closed';
     this.#underWay.stopWaiting();
     await this.#stream.close(Math.max(0, endMs - nowMs()));
-    await this.#cancelsSent();
+    await within(this.#cancels.idle(), CANCELS_MS);
     this.#calls.close();
   }
 
@@ -237,15 +238,6 @@ export class FleetClient implements Client {
     } catch (error) {
       return FleetError.from(error);
     }
-  }
-
-  async #cancelsSent(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, CANCELS_MS);
-    });
-    await Promise.race([this.#cancels.idle(), late]);
-    clearTimeout(timer);
   }
 
   #requireOpen(): void {

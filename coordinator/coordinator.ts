@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import { packageVersion } from '../proto/package-version.js';
+import { within } from '../proto/within.js';
 import type { CoordinatorConfig } from './config.js';
 import { CORE_DEFAULTS } from './core/config.js';
 import type { FleetGlance as CoreGlance } from './core/fleet-glance.js';
@@ -234,14 +235,10 @@ export class Coordinator {
    * @returns False if the store's thread is still in a call.
    */
   async abandon(): Promise<boolean> {
-    const closed = this.#store.close().then(
-      () => true,
-      () => true,
+    return within(
+      this.#store.close().catch(() => undefined),
+      ABANDON_MS,
     );
-    const late = new Promise<false>((resolve) => {
-      systemRuntime.after(ABANDON_MS, () => resolve(false));
-    });
-    return Promise.race([closed, late]);
   }
 
   async #stop(): Promise<void> {
@@ -260,10 +257,11 @@ export class Coordinator {
     const { restartHoldMs, leaseMs, store } = this.#config;
     if (restartHoldMs <= leaseMs || !storeDefaults(store).isDurable) return;
     // A store that does not take it now must not hold up the stop: workers then keep what runs for their lease alone.
-    const late = new Promise<false>((resolve) => {
-      systemRuntime.after(HOLD_COMMIT_MS, () => resolve(false));
+    let holds = false;
+    const held = this.#engine.hold(restartHoldMs).then((value) => {
+      holds = value;
     });
-    if (!(await Promise.race([this.#engine.hold(restartHoldMs), late]))) return;
+    if (!(await within(held, HOLD_COMMIT_MS)) || !holds) return;
     this.#log.info({ hold_ms: restartHoldMs }, 'workers-hold');
     await this.#sessions.announceReturn(restartHoldMs);
   }

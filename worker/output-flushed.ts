@@ -1,3 +1,5 @@
+import { within } from '../proto/within.js';
+
 /** How long a reader may take for what has been printed, in milliseconds. */
 const FLUSH_MS = 2_000;
 
@@ -6,13 +8,8 @@ const FLUSH_MS = 2_000;
  * has not taken yet, and with it the last lines of user code.
  */
 export async function outputFlushed(): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, FLUSH_MS);
-  });
   const flushed = [process.stdout, process.stderr].map(
     (output) => new Promise<void>((resolve) => void output.write('', () => resolve())),
   );
-  await Promise.race([Promise.all(flushed), late]);
-  clearTimeout(timer);
+  await within(Promise.all(flushed), FLUSH_MS);
 }

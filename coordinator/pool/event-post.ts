@@ -21,14 +21,9 @@ export class EventPost {
     private readonly onDropped: (count: number) => void,
   ) {}
 
-  /** True if the host listens: an event that takes work to make need not be made otherwise. */
-  isWanted(name: PoolEventName): boolean {
-    return (this.figures.eventMask & eventBit(name)) !== 0;
-  }
-
-  /** Adds an event. */
+  /** Adds an event, if the host listens to it. */
   add<Name extends PoolEventName>(name: Name, event: Travelling<PoolEvents[Name][0]>): void {
-    if (!this.isWanted(name)) return;
+    if ((this.figures.eventMask & eventBit(name)) === 0) return;
     if (this.figures.eventsOutstanding(this.#posted) + this.#queue.length >= OUTSTANDING_MAX) this.#dropped += 1;
     else this.#queue.push({ name, event });
   }

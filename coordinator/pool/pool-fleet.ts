@@ -210,9 +210,7 @@ export class PoolFleet implements CoordinatorObserver {
       leaving.map(({ figures }) => figures.index),
       (count) => this.#scaled('pool-scaled-down', count, resolve),
     );
-    for (const place of leaving) {
-      this.#retire(place);
-    }
+    for (const place of leaving) this.#retire(place);
   }
 
   /** Asks it to leave. One that was not welcomed yet has nothing to finish, and may never hear of it. */
@@ -434,12 +432,13 @@ export class PoolFleet implements CoordinatorObserver {
       const limit = options.workerMemoryLimitBytes ?? Infinity;
       if ((place.figures.rss ?? 0) > limit && place.leaving === 'no' && !place.zombie) tooLarge.push(place);
     });
-    for (const place of this.#placeFigures()) figures.place(place);
+    const places = this.#placeFigures();
+    for (const place of places) figures.place(place);
     figures.scalars({ size: this.#scaling.target, ...this.#health.figures });
     figures.publish();
-    if (this.#starting === undefined && this.#stopping === 'no') this.#health.judge(this.#placeFigures());
+    if (this.#starting === undefined && this.#stopping === 'no') this.#health.judge(places);
     events.flush();
-    this.#replaceOneOf(tooLarge);
+    if (tooLarge.length > 0) this.#replaceOneOf(tooLarge);
   }
 
   /** One at a time, the largest first: the pool goes on with the others. */

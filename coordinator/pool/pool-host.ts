@@ -6,6 +6,7 @@ import { OptionFaults, shown } from '../../client/option-faults.js';
 import { DAY_MS } from '../../proto/bounds.js';
 import { Deferred } from '../../proto/deferred.js';
 import { FleetError } from '../../proto/fleet-error.js';
+import { within } from '../../proto/within.js';
 import { errorFrom, HostEvents } from './host-events.js';
 import { noHandler, poolFailed, poolShutDown, taskGivenBack, taskGivenUp } from './pool-errors.js';
 import { FiguresReader, type PoolFigures } from './pool-figures.js';
@@ -294,7 +295,7 @@ export class PoolHost extends HostEvents implements WorkerPool {
     this.#post({ t: 'askEnded', taskIds: [...this.#pending.keys()] });
     const ended = await Promise.race([asked, this.#stopped.promise.then((): string[] => [])]);
     const results = ended.map((taskId) => this.#pending.get(taskId) ?? Promise.resolve());
-    await withTimeout(Promise.allSettled(results), LAST_RESULTS_MS);
+    await within(Promise.allSettled(results), LAST_RESULTS_MS);
   }
 
   /** Nothing of the pool is left afterwards. */
@@ -302,7 +303,7 @@ export class PoolHost extends HostEvents implements WorkerPool {
     this.#over = true;
     this.#settleScalings();
     await this.client.close();
-    if (!(await withTimeout(this.#threadEnded, THREAD_END_MS))) await this.#thread.terminate();
+    if (!(await within(this.#threadEnded, THREAD_END_MS))) await this.#thread.terminate();
     this.#options.directory.remove();
     this.#options.onOver();
   }
@@ -314,18 +315,5 @@ function killGroup(pid: number): void {
     process.kill(-pid, 'SIGKILL');
   } catch {
     // It has gone by itself.
-  }
-}
-
-/** False if it took longer. */
-async function withTimeout(promise: Promise<unknown>, timeoutMs: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), timeoutMs);
-  });
-  try {
-    return await Promise.race([promise.then(() => true), late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -1,5 +1,6 @@
 import { Writable } from 'node:stream';
 import { pino, type Logger } from 'pino';
+import { within } from '../../proto/within.js';
 import type { ChildOutput } from '../../worker/supervised-child.js';
 import { childLines } from './child-lines.js';
 import { LogWriter, type LogSink } from './log-writer.js';
@@ -138,13 +139,4 @@ function warningOf(path: string, { message }: Error): string {
 function once(act: () => Promise<void>): () => Promise<void> {
   let promise: Promise<void> | undefined;
   return () => (promise ??= act());
-}
-
-async function within(promise: Promise<void>, timeoutMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs);
-  });
-  await Promise.race([promise, late]);
-  clearTimeout(timer);
 }

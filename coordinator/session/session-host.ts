@@ -132,14 +132,15 @@ export class SessionHost implements SessionGateway {
       hosted.session.announceReturn(holdMs);
       this.#flush(hosted);
     }
-    const settled = new Promise<void>((resolve) => {
+    await new Promise<void>((resolve) => {
+      const forget = runtime.after(ANNOUNCE_MS, resolve);
       this.#onSettled = () => {
-        if ([...this.#hosted.values()].every(({ session }) => session.isSettled)) resolve();
+        if (![...this.#hosted.values()].every(({ session }) => session.isSettled)) return;
+        forget();
+        resolve();
       };
       this.#onSettled();
-      runtime.after(ANNOUNCE_MS, resolve);
     });
-    await settled;
     this.#onSettled = () => undefined;
   }
 
