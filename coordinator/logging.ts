@@ -45,6 +45,12 @@ export class CoreEventLog {
         log[level](reason === '' ? fields : { ...fields, reason, detail: message }, event.name);
         break;
       }
+      case 'coordinator-stalled': {
+        const detail =
+          'the process did not run, or did not read its streams; leases moved by as much, one lease at most';
+        log.warn({ gap_ms: Math.round(event.gapMs), detail }, event.name);
+        break;
+      }
       case 'task-requeued':
       case 'task-deleted':
         log.info({ task_id: event.taskId, type: event.type }, event.name);

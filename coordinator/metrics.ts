@@ -33,6 +33,8 @@ export class Metrics {
   readonly #storeRefusing: Gauge;
   readonly #purged: Counter;
   readonly #deadLettersPurged: Counter;
+  readonly #workerEvents: Counter<'event'>;
+  readonly #attemptsEnded: Counter<'outcome' | 'charge'>;
   #stats: FleetStatsView;
   readonly #batchInputs: Histogram;
   readonly #stepSeconds: Histogram;
@@ -58,6 +60,18 @@ export class Metrics {
     this.#purged = counter('remuda_tasks_purged_total', 'Ended tasks removed because their time was over.');
     const deadLetters = 'Dead letters among the tasks purged: nobody had dealt with them.';
     this.#deadLettersPurged = counter('remuda_dead_letters_purged_total', deadLetters);
+    this.#workerEvents = new Counter({
+      name: 'remuda_worker_events_total',
+      help: 'What became of workers, by the names that the log has.',
+      labelNames: ['event'],
+      registers,
+    });
+    this.#attemptsEnded = new Counter({
+      name: 'remuda_attempts_ended_total',
+      help: "Attempts that ended, by outcome and by what they were charged as, a verdict's later correction included.",
+      labelNames: ['outcome', 'charge'],
+      registers,
+    });
     addTraffic(sources, registers);
     const histogram = (name: string, help: string, buckets: number[]): Histogram =>
       new Histogram({ name, help, buckets, registers });
@@ -85,6 +99,11 @@ export class Metrics {
   }
 
   onEvent(event: CoreEvent): void {
+    if ('incarnation' in event) this.#workerEvents.inc({ event: event.name });
+    if (event.name === 'attempt-ended') {
+      const { outcome, charge } = event;
+      this.#attemptsEnded.inc({ outcome, charge });
+    }
     // What nobody reported was not measured.
     if (event.name !== 'attempt-ended' || !event.reported) return;
     let runSeconds = this.#runSecondsOf.get(event.outcome);
@@ -148,6 +167,15 @@ function addFleetGauges({ version, stats }: MetricsSources, registers: Registry[
         this.set({ state }, count);
     },
   });
+  new Gauge({
+    name: 'remuda_attempts',
+    help: 'Attempts that take slots, by state; abandoned: of these, those that have ended without the word of their worker.',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      for (const [state, count] of Object.entries(stats().attempts)) this.set({ state }, count);
+    },
+  });
   addGauge('remuda_slots', 'Slots of ready workers.', () => stats().workers.slots, registers);
   addGauge('remuda_slots_used', 'Slots of ready workers in use.', () => stats().workers.slotsUsed, registers);
   const reuse = 'Share of attempts, 0 to 1, that ran in a process which had already run one.';
@@ -180,6 +208,12 @@ function addTotals({ stats }: MetricsSources, registers: Registry[]): void {
   total('remuda_workers_lost_total', 'Workers whose lease ended.', () => stats().totals.workersLost);
   const refused = 'Reports refused because their attempt no longer counted.';
   total('remuda_reports_refused_total', refused, () => stats().totals.reportsRefused);
+  const revoked = 'Attempts that a worker which does not acknowledge was asked to give back.';
+  total('remuda_attempts_revoked_total', revoked, () => stats().totals.revokes);
+  const refunded = 'Attempts given up whose worker has spoken after all, in time to count.';
+  total('remuda_attempts_refunded_total', refunded, () => stats().totals.refunds);
+  const stalled = 'Time in which the coordinator did not run, or did not read streams.';
+  total('remuda_stalled_seconds_total', stalled, () => stats().totals.stalledMs / 1_000);
 }
 
 function addStoreGauges({ store }: MetricsSources, registers: Registry[]): void {

@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
+import ms from 'ms';
 import {
   FleetService,
   GetFleetStatsResponseSchema,
+  type FleetTotals,
   type GetFleetStatsResponse,
 } from '../../proto/gen/remuda/v1/fleet_service_pb.js';
 import { answerJson } from './answer-json.js';
@@ -56,7 +58,15 @@ export function statsText(stats: GetFleetStatsResponse, look: TableLook, nowMs: 
   return parts.join('\n');
 }
 
-function countFields({ version, startTime, tasks, workers, totals, store }: GetFleetStatsResponse): [string, string][] {
+function countFields({
+  version,
+  startTime,
+  tasks,
+  workers,
+  attempts,
+  totals,
+  store,
+}: GetFleetStatsResponse): [string, string][] {
   const fields: [string, string][] = [
     ['coordinator', `${printable(version)}, started ${time(startTime)}`],
     [
@@ -67,6 +77,8 @@ function countFields({ version, startTime, tasks, workers, totals, store }: GetF
     ['', `${workers?.drainingCount ?? 0} draining, ${workers?.disconnectedCount ?? 0} disconnected`],
     ['slots', `${workers?.slotUsedCount ?? 0} of ${workers?.slotCount ?? 0} in use`],
   ];
+  const stuck = attempts?.abandonedCount ?? 0;
+  if (stuck > 0) fields.push(['', `${stuck} by attempts that do not stop (see: remuda workers)`]);
   if (store !== undefined) {
     const { endedCount, deadLetterCount, usedBytes, limitBytes } = store;
     fields.push(
@@ -76,15 +88,25 @@ function countFields({ version, startTime, tasks, workers, totals, store }: GetF
   }
   if (totals === undefined) return fields;
   const { submittedCount, assignedCount, succeededCount, deadLetteredCount, cancelledCount, expiredCount } = totals;
-  const { failureCount, crashCount, releaseCount, retryCount, workerLostCount, reportRefusedCount, reuseRate } = totals;
+  const { failureCount, crashCount, releaseCount, retryCount, refundCount, reportRefusedCount, reuseRate } = totals;
+  const { workerLostCount, zombieCount, workerSuspectCount, workerReturnCount, workerSupersededCount } = totals;
   return [
     ...fields,
     ['since start', `${submittedCount} submitted, ${assignedCount} handed out, ${succeededCount} succeeded`],
     ['', `${deadLetteredCount} dead letters, ${cancelledCount} cancelled, ${expiredCount} expired`],
     ['attempts', `${failureCount} failures, ${crashCount} crashes, ${releaseCount} given back, ${retryCount} retries`],
-    ['', `${workerLostCount} workers lost, ${reportRefusedCount} late reports refused`],
+    ['', `${refundCount} late reports counted, ${reportRefusedCount} refused`],
+    ['workers', `${workerLostCount} lost, of these ${zombieCount} zombies; ${workerReturnCount} came back`],
+    ['', `${workerSuspectCount} times suspect, ${workerSupersededCount} superseded`],
+    ...stallField(totals),
     ['reuse rate', reuseRate.toFixed(3)],
   ];
+}
+
+/** Only if there is something to tell: it is the one line that says that the machine is too slow, or stood still. */
+function stallField({ stallCount, stalledMs }: FleetTotals): [string, string][] {
+  if (stallCount === 0n) return [];
+  return [['stalls', `${stallCount}, ${ms(Number(stalledMs))} in all: the coordinator did not run, or read nothing`]];
 }
 
 const BYTE_UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];

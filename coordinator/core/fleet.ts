@@ -8,7 +8,7 @@ import type { CoreEvent } from './outputs.js';
 import type { SchedulerState, Step, TaskRecord } from './state.js';
 import type { AttemptRef } from './task.js';
 import { newTimer } from './timers.js';
-import type { Hold, WorkerRecord } from './worker.js';
+import type { Hold, Suspicion, WorkerRecord } from './worker.js';
 
 type Of<K extends Input['kind']> = Extract<Input, { kind: K }>;
 
@@ -37,6 +37,7 @@ export function applyHello(step: Step, { sessionId, atMonoMs, hello }: Of<'hello
   }
 
   const known = state.incarnations.get(hello.incarnation);
+  const returned = known === undefined ? '' : returnText(step, known, hello);
   const worker = known ?? createWorker(state, hello.workerId, hello.incarnation);
   if (known !== undefined) {
     if (known.sessionId !== null)
@@ -46,7 +47,7 @@ export function applyHello(step: Step, { sessionId, atMonoMs, hello }: Of<'hello
   worker.hello = hello;
   worker.sessionNumber = hello.sessionNumber;
   worker.sessionId = sessionId;
-  worker.suspect = false;
+  worker.suspect = null;
   worker.draining = false;
   worker.connectWallMs = step.now.wallMs;
   state.sessions.set(sessionId, worker);
@@ -55,7 +56,14 @@ export function applyHello(step: Step, { sessionId, atMonoMs, hello }: Of<'hello
   reconcile(step, worker, hello, sessionId);
   worker.holdsAtHello = new Map(worker.holdsByType);
   state.matcher.addWorker(worker);
-  report(step, known === undefined ? 'worker-joined' : 'worker-returned', worker, '');
+  report(step, known === undefined ? 'worker-joined' : 'worker-returned', worker, returned);
+}
+
+/** Made before its records tell of the new session. */
+function returnText({ now }: Step, worker: WorkerRecord, { sessionNumber }: HelloInfo): string {
+  if (worker.hello === null) return `it has come back after the restart of the coordinator`;
+  const silentMs = Math.round(now.monoMs - worker.lastFrameMonoMs);
+  return `session ${sessionNumber}, after session ${worker.sessionNumber}; its last frame was ${silentMs} ms ago`;
 }
 
 function refuseHello(step: Step, sessionId: number, hello: HelloInfo): boolean {
@@ -98,7 +106,7 @@ export function createWorker(state: SchedulerState, workerId: string, incarnatio
     hello: null,
     sessionNumber: 0,
     sessionId: null,
-    suspect: false,
+    suspect: null,
     draining: false,
     drainedBy: drainFor(state, workerId),
     superseded: false,
@@ -328,13 +336,22 @@ function drainWorker(step: Step, worker: WorkerRecord, sessionId: number, deadli
   step.send(sessionId, { kind: 'drain', deadlineMs });
 }
 
+/** For people: why a worker is suspect. */
+export const SUSPICIONS: Readonly<Record<Suspicion, string>> = {
+  deaf: 'it does not acknowledge what it is sent; it gets nothing new, and is asked to give back what it has not started',
+  slow: 'it reads more slowly than it is sent; it gets nothing new until it has caught up',
+};
+
 export function applySuspect(step: Step, { sessionId, suspect, deaf, takenBack }: Of<'suspect'>): void {
   const worker = step.state.sessions.get(sessionId);
   if (worker === undefined) return;
-  if (worker.suspect !== suspect) {
-    worker.suspect = suspect;
+  const suspicion = !suspect ? null : deaf ? 'deaf' : 'slow';
+  if (worker.suspect !== suspicion) {
+    const wasSuspect = worker.suspect !== null;
+    worker.suspect = suspicion;
     step.state.matcher.refreshWorker(worker);
-    report(step, suspect ? 'worker-suspect' : 'worker-recovered', worker, '');
+    if (suspicion !== null) report(step, 'worker-suspect', worker, SUSPICIONS[suspicion]);
+    else if (wasSuspect) report(step, 'worker-recovered', worker, 'it acknowledges and reads what it is sent again');
   }
   for (const ref of takenBack)
     giveBack(step, worker, ref, 'it had not left for its worker, which does not acknowledge frames');
@@ -349,6 +366,7 @@ function revokeSent(step: Step, worker: WorkerRecord, sessionId: number): void {
   for (const hold of worker.holds.values()) {
     if (hold.state !== 'SENT' || hold.revoked) continue;
     hold.revoked = true;
+    step.state.totals.revokes += 1;
     step.send(sessionId, { kind: 'revoke', ref: hold.ref });
   }
 }
@@ -389,6 +407,9 @@ export function applyLeaseEnd(step: Step, worker: WorkerRecord): void {
 
 export function applyStalled(step: Step, { gapMs }: Of<'stalled'>): void {
   const { state } = step;
+  state.totals.stalls += 1;
+  state.totals.stalledMs += gapMs;
+  step.event({ name: 'coordinator-stalled', gapMs });
   for (const worker of state.incarnations.values()) {
     if (!state.timers.isSet(worker.lease)) continue;
     const grantMs = Math.min(gapMs, state.config.leaseMs - worker.stallGrantedMs);
@@ -507,7 +528,7 @@ function endSession(
 function detach(state: SchedulerState, worker: WorkerRecord): void {
   if (worker.sessionId !== null) state.sessions.delete(worker.sessionId);
   worker.sessionId = null;
-  worker.suspect = false;
+  worker.suspect = null;
 }
 
 function dropWorker(step: Step, worker: WorkerRecord): void {
@@ -531,7 +552,17 @@ function dropWorker(step: Step, worker: WorkerRecord): void {
 
 function report(step: Step, name: WorkerEventName, worker: WorkerRecord, message: string): void {
   const { workerId, incarnation } = worker;
+  const total = WORKER_TOTALS[name];
+  if (total !== undefined) step.state.totals[total] += 1;
   step.event({ name, workerId, incarnation, attempts: worker.holds.size, message });
 }
+
+/** What of it is counted. Losses are counted where they are judged: one that has left in good order is none. */
+const WORKER_TOTALS: Readonly<Partial<Record<WorkerEventName, 'suspicions' | 'returns' | 'takeovers' | 'zombies'>>> = {
+  'worker-suspect': 'suspicions',
+  'worker-returned': 'returns',
+  'worker-superseded': 'takeovers',
+  'zombie-detected': 'zombies',
+};
 
 type WorkerEventName = Extract<CoreEvent, { workerId: string; incarnation: string }>['name'];

@@ -178,7 +178,7 @@ function checkWorker(state: SchedulerState, worker: WorkerRecord): void {
   must(worker.drainedBy === drainFor(state, workerId), 'a worker knows the drain that it fits', workerId);
   must(worker.processEnd === null || sessionId !== null, 'a process that has ended is known by its stream', workerId);
   must(!worker.superseded || sessionId === null, 'a superseded worker has no stream', workerId, incarnation);
-  must(sessionId !== null || !worker.suspect, 'a disconnected worker is not suspect', workerId);
+  must(sessionId !== null || worker.suspect === null, 'a disconnected worker is not suspect', workerId);
   if (hello !== null) {
     must(state.timers.isSet(worker.lease), 'a worker has a lease', workerId, incarnation);
     const owner = state.workersById.get(workerId);

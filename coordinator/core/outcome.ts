@@ -62,7 +62,10 @@ export function judged(outcome: AttemptOutcome, reason: string, message: string,
  */
 export function endAttempt(step: Step, task: TaskRecord, end: AttemptEnd): void {
   if (!task.attemptOpen) throw new Error(`attempt ${task.attempt} of task ${task.taskId} has ended before`);
-  if (task.state !== 'RUNNING') refund(task);
+  if (task.state !== 'RUNNING') {
+    refund(task);
+    step.state.totals.refunds += 1;
+  }
   // Its deadline has been judged once; a wall clock that was set back since does not undo that.
   const expired = task.holder?.hold.cancelReason === 'DEADLINE';
   task.holder = null;

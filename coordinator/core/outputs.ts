@@ -104,9 +104,31 @@ export interface Totals {
   releases: number;
   workersLost: number;
   reportsRefused: number;
+  /** Times that a worker became suspect, came back, lost its id to another process, was lost with its stream still open. */
+  suspicions: number;
+  returns: number;
+  takeovers: number;
+  zombies: number;
+  /** Attempts that a worker which does not acknowledge was asked to give back. */
+  revokes: number;
+  /** Attempts that the coordinator had given up, and whose worker has spoken after all, in time to count. */
+  refunds: number;
+  /** Times that the coordinator did not run, or did not read streams, for long, and for how long in all. */
+  stalls: number;
+  stalledMs: number;
   /** Attempts whose handlers were entered, and those of them in a process which had entered one before: the reuse rate. */
   attemptsStarted: number;
   attemptsReused: number;
+}
+
+/** Attempts that take slots, of all workers, by how far they are. */
+export interface AttemptCounts {
+  sent: number;
+  held: number;
+  started: number;
+  cancelling: number;
+  /** Of these, those that have ended by the coordinator's verdict: their slots stay in use until their workers confirm. */
+  abandoned: number;
 }
 
 export interface FleetStatsView {
@@ -119,6 +141,7 @@ export interface FleetStatsView {
     readonly slots: number;
     readonly slotsUsed: number;
   };
+  readonly attempts: Readonly<AttemptCounts>;
   readonly totals: Readonly<Totals>;
   /** By pattern. */
   readonly drains: readonly DrainView[];
@@ -263,6 +286,8 @@ export type CoreEvent =
       /** The worker's own word; otherwise the coordinator's verdict, and nothing was measured. */
       readonly reported: boolean;
     }
+  /** The coordinator did not run, or did not read streams, for so long: nobody's silence in that time counts. */
+  | { readonly name: 'coordinator-stalled'; readonly gapMs: number }
   | { readonly name: 'task-requeued' | 'task-deleted'; readonly taskId: string; readonly type: string }
   | {
       readonly name: 'task-ended';

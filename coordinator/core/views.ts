@@ -3,6 +3,7 @@ import { drainViews } from './drains.js';
 import type { FleetStatsView, QueueView, Reply, TaskCounts, WorkerView } from './outputs.js';
 import type { SchedulerState, Step } from './state.js';
 import type { Now } from './inputs.js';
+import { SUSPICIONS } from './fleet.js';
 import { isReady, workerState, type WorkerRecord } from './worker.js';
 
 const MAX_TYPES = 100;
@@ -61,14 +62,22 @@ function stateMessage(worker: WorkerRecord, now: Now): string {
         ? `held attempts when the coordinator restarted and has not come back; waited for ${leaseLeftMs} ms more`
         : `its stream has ended; what it holds is kept for ${leaseLeftMs} ms more`;
     case 'SUSPECT':
-      return 'it does not acknowledge what it is sent, or reads more slowly than it is sent; it gets nothing new';
+      return SUSPICIONS[worker.suspect ?? 'slow'];
     case 'DRAINING':
       return worker.draining
         ? `finishing ${worker.holds.size} attempt(s), then it leaves`
         : `an operator drained "${worker.drainedBy}": it gets nothing new, and holds ${worker.holds.size} attempt(s)`;
     case 'READY':
-      return '';
+      return overdueText(worker);
   }
+}
+
+/** A ready worker with fewer slots than it seems to have. */
+function overdueText({ holds }: WorkerRecord): string {
+  let overdue = 0;
+  for (const { abandoned } of holds.values()) if (abandoned) overdue += 1;
+  if (overdue === 0) return '';
+  return `${overdue} attempt(s) have ended without its word, long after their time-out or cancel; each takes a slot until it confirms, or its process ends`;
 }
 
 export function fleetStats(state: SchedulerState): FleetStatsView {
@@ -79,10 +88,18 @@ export function fleetStats(state: SchedulerState): FleetStatsView {
     workers.slots += worker.hello?.slots ?? 0;
     workers.slotsUsed += worker.holds.size;
   }
+  const attempts = { sent: 0, held: 0, started: 0, cancelling: 0, abandoned: 0 };
+  for (const { holds } of state.incarnations.values()) {
+    for (const hold of holds.values()) {
+      attempts[HELD[hold.state]] += 1;
+      if (hold.abandoned) attempts.abandoned += 1;
+    }
+  }
   const types = largestTypes(state).map(({ type, tasks }) => {
     return { type, tasks: { ...tasks }, readyWorkers: state.matcher.readyWorkers(type) };
   });
-  return { tasks: { ...state.counts }, workers, totals: { ...state.totals }, drains: drainViews(state), types };
+  const { counts, totals } = state;
+  return { tasks: { ...counts }, workers, attempts, totals: { ...totals }, drains: drainViews(state), types };
 }
 
 /** The types that have tasks or workers. */
@@ -132,5 +149,7 @@ function largestTypes({ countsByType }: SchedulerState): readonly TypeTasks[] {
   }
   return largest;
 }
+
+const HELD = { SENT: 'sent', HELD: 'held', STARTED: 'started', CANCELLING: 'cancelling' } as const;
 
 const COUNTED = { READY: 'ready', SUSPECT: 'suspect', DRAINING: 'draining', DISCONNECTED: 'disconnected' } as const;

@@ -52,6 +52,9 @@ export interface Hold {
   extended: boolean;
 }
 
+/** `deaf`: it does not acknowledge what it is sent. `slow`: it does, and reads more slowly than it is sent. */
+export type Suspicion = 'deaf' | 'slow';
+
 /** A worker's place among those of a match class that could take a task now. */
 export interface SlotNode extends HeapNode {
   readonly worker: WorkerRecord;
@@ -66,7 +69,8 @@ export interface WorkerRecord {
   sessionNumber: number;
   /** Its live stream; null while DISCONNECTED. */
   sessionId: number | null;
-  suspect: boolean;
+  /** Why it gets nothing new, though it is connected; null: it does. */
+  suspect: Suspicion | null;
   draining: boolean;
   /** The pattern of the operator's drain that keeps it from work; null: none does. */
   drainedBy: string | null;
@@ -96,7 +100,7 @@ export interface WorkerRecord {
 export function workerState(worker: WorkerRecord): WorkerState {
   if (worker.sessionId === null || worker.processEnd !== null) return 'DISCONNECTED';
   if (worker.draining || worker.drainedBy !== null) return 'DRAINING';
-  return worker.suspect ? 'SUSPECT' : 'READY';
+  return worker.suspect === null ? 'READY' : 'SUSPECT';
 }
 
 /** True if new tasks may go to it, slots aside. */

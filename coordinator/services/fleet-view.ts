@@ -1,6 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import {
+  AttemptCountsSchema,
   AttemptState,
   FleetTotalsSchema,
   GetFleetStatsResponseSchema,
@@ -106,6 +107,13 @@ export function statsView(
       slotCount: workers.slots,
       slotUsedCount: workers.slotsUsed,
     }),
+    attempts: create(AttemptCountsSchema, {
+      sentCount: stats.attempts.sent,
+      heldCount: stats.attempts.held,
+      startedCount: stats.attempts.started,
+      cancellingCount: stats.attempts.cancelling,
+      abandonedCount: stats.attempts.abandoned,
+    }),
     totals: totalsView(stats.totals),
     store: create(StoreCountsSchema, {
       endedCount: BigInt(store.endedTasks),
@@ -139,6 +147,14 @@ function totalsView(totals: Readonly<core.Totals>): FleetTotals {
     workerLostCount: BigInt(totals.workersLost),
     reportRefusedCount: BigInt(totals.reportsRefused),
     reuseRate: reuseRate(totals),
+    workerSuspectCount: BigInt(totals.suspicions),
+    workerReturnCount: BigInt(totals.returns),
+    workerSupersededCount: BigInt(totals.takeovers),
+    zombieCount: BigInt(totals.zombies),
+    revokeCount: BigInt(totals.revokes),
+    refundCount: BigInt(totals.refunds),
+    stallCount: BigInt(totals.stalls),
+    stalledMs: BigInt(Math.round(totals.stalledMs)),
   });
 }
 

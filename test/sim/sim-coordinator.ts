@@ -84,7 +84,7 @@ export class SimCoordinator implements StreamAcceptor, SessionGateway {
         if (this.process.alive) model.fail('the coordinator never gives up', `exit ${exitCode}: ${error.message}`);
       },
       onEvent: (event) => {
-        const who = 'taskId' in event ? event.taskId.slice(0, 8) : event.workerId;
+        const who = 'taskId' in event ? event.taskId.slice(0, 8) : 'workerId' in event ? event.workerId : '';
         trace.add(
           'core',
           `${event.name} ${who} ${'outcome' in event ? `${event.outcome} ${event.charge} ${event.taskState}` : ''}`,

@@ -204,6 +204,7 @@ describe('GetFleetStats', () => {
     expect(stats).toMatchObject({
       tasks: { scheduledCount: 1, queuedCount: 1, runningCount: 1 },
       workers: { readyCount: 1, suspectCount: 0, disconnectedCount: 0, slotCount: 2, slotUsedCount: 1 },
+      attempts: { sentCount: 0, abandonedCount: 0 },
       totals: { submittedCount: 5n, assignedCount: 3n, succeededCount: 1n, deadLetteredCount: 1n, failureCount: 1n },
     });
     const types = Object.fromEntries(stats.types.map((counts) => [counts.type, counts]));

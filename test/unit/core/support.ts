@@ -6,6 +6,7 @@ import { checkInvariants } from '../../../coordinator/core/invariants.js';
 import { leaseMarginMs } from '../../../coordinator/core/lease.js';
 import type {
   CoreEvent,
+  FleetStatsView,
   Output,
   Reply,
   SessionOutput,
@@ -15,6 +16,7 @@ import type {
 } from '../../../coordinator/core/outputs.js';
 import { createState, keysToRead, restore, step, untilNextMs } from '../../../coordinator/core/scheduler.js';
 import { toRow, type SchedulerState } from '../../../coordinator/core/state.js';
+import { fleetStats } from '../../../coordinator/core/views.js';
 import type { Want } from '../../../coordinator/core/waiters.js';
 import {
   hasEnded,
@@ -241,6 +243,11 @@ export class CoreDriver {
     const reply = this.replyTo(token, this.step({ kind: 'getTask', token, taskId }));
     if (reply.kind !== 'task') throw new Error(`getTask was answered ${reply.kind}`);
     return reply.waiting;
+  }
+
+  /** The counts that people see. */
+  stats(): FleetStatsView {
+    return fleetStats(this.state);
   }
 
   worker(workerId: string): WorkerView {

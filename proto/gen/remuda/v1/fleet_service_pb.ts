@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file remuda/v1/fleet_service.proto.
  */
 export const file_remuda_v1_fleet_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch1yZW11ZGEvdjEvZmxlZXRfc2VydmljZS5wcm90bxIJcmVtdWRhLnYxIjsKEkxpc3RXb3JrZXJzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJSChNMaXN0V29ya2Vyc1Jlc3BvbnNlEiIKB3dvcmtlcnMYASADKAsyES5yZW11ZGEudjEuV29ya2VyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIlChBHZXRXb3JrZXJSZXF1ZXN0EhEKCXdvcmtlcl9pZBgBIAEoCSI2ChFHZXRXb3JrZXJSZXNwb25zZRIhCgZ3b3JrZXIYASABKAsyES5yZW11ZGEudjEuV29ya2VyIo8FCgZXb3JrZXISEQoJd29ya2VyX2lkGAEgASgJEhMKC2luY2FybmF0aW9uGAIgASgJEhYKDnNlc3Npb25fbnVtYmVyGAMgASgFEiUKBXN0YXRlGAQgASgOMhYucmVtdWRhLnYxLldvcmtlclN0YXRlEhUKDXN0YXRlX21lc3NhZ2UYBSABKAkSDwoHdmVyc2lvbhgGIAEoCRIMCgRob3N0GAcgASgJEgsKA3BpZBgIIAEoBRIsCgp0YXNrX3R5cGVzGAkgAygLMhgucmVtdWRhLnYxLlRhc2tUeXBlT2ZmZXISLQoGbGFiZWxzGAogAygLMh0ucmVtdWRhLnYxLldvcmtlci5MYWJlbHNFbnRyeRISCgpzbG90X2NvdW50GAsgASgFEhYKDnByZWZldGNoX2NvdW50GAwgASgFEhcKD3Nsb3RfdXNlZF9jb3VudBgNIAEoBRIqCghhdHRlbXB0cxgOIAMoCzIYLnJlbXVkYS52MS5Xb3JrZXJBdHRlbXB0EhoKEmF0dGVtcHRfZG9uZV9jb3VudBgPIAEoBRIwCgxjb25uZWN0X3RpbWUYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjMKD2xhc3RfZnJhbWVfdGltZRgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMgoObGVhc2VfZW5kX3RpbWUYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKCWhlYXJ0YmVhdBgTIAEoCzIULnJlbXVkYS52MS5IZWFydGJlYXQaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKYAQoNV29ya2VyQXR0ZW1wdBIPCgd0YXNrX2lkGAEgASgJEgwKBHR5cGUYAiABKAkSDwoHYXR0ZW1wdBgDIAEoBRImCgVzdGF0ZRgEIAEoDjIXLnJlbXVkYS52MS5BdHRlbXB0U3RhdGUSLwoLYXNzaWduX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIl8KE0RyYWluV29ya2Vyc1JlcXVlc3QSFwoPd29ya2VyX3BhdHRlcm5zGAEgAygJEi8KDHdhaXRfdGltZW91dBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJyChREcmFpbldvcmtlcnNSZXNwb25zZRIpCgd3b3JrZXJzGAEgAygLMhgucmVtdWRhLnYxLkRyYWluZWRXb3JrZXISFAoMd29ya2VyX2NvdW50GAIgASgFEhkKEWJ1c3lfd29ya2VyX2NvdW50GAMgASgFIjkKDURyYWluZWRXb3JrZXISEQoJd29ya2VyX2lkGAEgASgJEhUKDWF0dGVtcHRfY291bnQYAiABKAUiLwoUUmVzdW1lV29ya2Vyc1JlcXVlc3QSFwoPd29ya2VyX3BhdHRlcm5zGAEgAygJIlsKFVJlc3VtZVdvcmtlcnNSZXNwb25zZRIkCgZkcmFpbnMYASADKAsyFC5yZW11ZGEudjEuSGVsZERyYWluEhwKFHJlc3VtZWRfd29ya2VyX2NvdW50GAIgASgFIlQKCUhlbGREcmFpbhIWCg53b3JrZXJfcGF0dGVybhgBIAEoCRIvCgtjcmVhdGVfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiOgoRTGlzdFF1ZXVlc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiTwoSTGlzdFF1ZXVlc1Jlc3BvbnNlEiAKBnF1ZXVlcxgBIAMoCzIQLnJlbXVkYS52MS5RdWV1ZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiuwEKBVF1ZXVlEgwKBHR5cGUYASABKAkSJAoFdGFza3MYAiABKAsyFS5yZW11ZGEudjEuVGFza0NvdW50cxI1ChFvbGRlc3RfcmVhZHlfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGgoScmVhZHlfd29ya2VyX2NvdW50GAQgASgFEhIKCnNsb3RfY291bnQYBSABKAUSFwoPc2xvdF9mcmVlX2NvdW50GAYgASgFIhYKFEdldEZsZWV0U3RhdHNSZXF1ZXN0IsMCChVHZXRGbGVldFN0YXRzUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIuCgpzdGFydF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIkCgV0YXNrcxgDIAEoCzIVLnJlbXVkYS52MS5UYXNrQ291bnRzEigKB3dvcmtlcnMYBCABKAsyFy5yZW11ZGEudjEuV29ya2VyQ291bnRzEiYKBnRvdGFscxgFIAEoCzIWLnJlbXVkYS52MS5GbGVldFRvdGFscxIkCgV0eXBlcxgGIAMoCzIVLnJlbXVkYS52MS5UeXBlQ291bnRzEiUKBXN0b3JlGAcgASgLMhYucmVtdWRhLnYxLlN0b3JlQ291bnRzEiQKBmRyYWlucxgIIAMoCzIULnJlbXVkYS52MS5IZWxkRHJhaW4iZgoLU3RvcmVDb3VudHMSEwoLZW5kZWRfY291bnQYASABKAMSGQoRZGVhZF9sZXR0ZXJfY291bnQYAiABKAMSEgoKdXNlZF9ieXRlcxgDIAEoAxITCgtsaW1pdF9ieXRlcxgEIAEoAyJSCgpUYXNrQ291bnRzEhcKD3NjaGVkdWxlZF9jb3VudBgBIAEoBRIUCgxxdWV1ZWRfY291bnQYAiABKAUSFQoNcnVubmluZ19jb3VudBgDIAEoBSJcCgpUeXBlQ291bnRzEgwKBHR5cGUYASABKAkSJAoFdGFza3MYAiABKAsyFS5yZW11ZGEudjEuVGFza0NvdW50cxIaChJyZWFkeV93b3JrZXJfY291bnQYAyABKAUimwEKDFdvcmtlckNvdW50cxITCgtyZWFkeV9jb3VudBgBIAEoBRIVCg1zdXNwZWN0X2NvdW50GAIgASgFEhYKDmRyYWluaW5nX2NvdW50GAMgASgFEhoKEmRpc2Nvbm5lY3RlZF9jb3VudBgEIAEoBRISCgpzbG90X2NvdW50GAUgASgFEhcKD3Nsb3RfdXNlZF9jb3VudBgGIAEoBSLJAgoLRmxlZXRUb3RhbHMSFwoPc3VibWl0dGVkX2NvdW50GAEgASgDEhYKDmFzc2lnbmVkX2NvdW50GAIgASgDEhcKD3N1Y2NlZWRlZF9jb3VudBgDIAEoAxIXCg9jYW5jZWxsZWRfY291bnQYBCABKAMSFQoNZXhwaXJlZF9jb3VudBgFIAEoAxIbChNkZWFkX2xldHRlcmVkX2NvdW50GAYgASgDEhUKDWZhaWx1cmVfY291bnQYByABKAMSEwoLY3Jhc2hfY291bnQYCCABKAMSFQoNcmVsZWFzZV9jb3VudBgJIAEoAxIZChF3b3JrZXJfbG9zdF9jb3VudBgKIAEoAxIcChRyZXBvcnRfcmVmdXNlZF9jb3VudBgLIAEoAxISCgpyZXVzZV9yYXRlGAwgASgBEhMKC3JldHJ5X2NvdW50GA0gASgDKpcBCgtXb3JrZXJTdGF0ZRIcChhXT1JLRVJfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJXT1JLRVJfU1RBVEVfUkVBRFkQARIYChRXT1JLRVJfU1RBVEVfU1VTUEVDVBACEhkKFVdPUktFUl9TVEFURV9EUkFJTklORxADEh0KGVdPUktFUl9TVEFURV9ESVNDT05ORUNURUQQBCqWAQoMQXR0ZW1wdFN0YXRlEh0KGUFUVEVNUFRfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJBVFRFTVBUX1NUQVRFX1NFTlQQARIWChJBVFRFTVBUX1NUQVRFX0hFTEQQAhIZChVBVFRFTVBUX1NUQVRFX1NUQVJURUQQAxIcChhBVFRFTVBUX1NUQVRFX0NBTkNFTExJTkcQBDLoAwoMRmxlZXRTZXJ2aWNlEkwKC0xpc3RXb3JrZXJzEh0ucmVtdWRhLnYxLkxpc3RXb3JrZXJzUmVxdWVzdBoeLnJlbXVkYS52MS5MaXN0V29ya2Vyc1Jlc3BvbnNlEkYKCUdldFdvcmtlchIbLnJlbXVkYS52MS5HZXRXb3JrZXJSZXF1ZXN0GhwucmVtdWRhLnYxLkdldFdvcmtlclJlc3BvbnNlEk8KDERyYWluV29ya2VycxIeLnJlbXVkYS52MS5EcmFpbldvcmtlcnNSZXF1ZXN0Gh8ucmVtdWRhLnYxLkRyYWluV29ya2Vyc1Jlc3BvbnNlElIKDVJlc3VtZVdvcmtlcnMSHy5yZW11ZGEudjEuUmVzdW1lV29ya2Vyc1JlcXVlc3QaIC5yZW11ZGEudjEuUmVzdW1lV29ya2Vyc1Jlc3BvbnNlEkkKCkxpc3RRdWV1ZXMSHC5yZW11ZGEudjEuTGlzdFF1ZXVlc1JlcXVlc3QaHS5yZW11ZGEudjEuTGlzdFF1ZXVlc1Jlc3BvbnNlElIKDUdldEZsZWV0U3RhdHMSHy5yZW11ZGEudjEuR2V0RmxlZXRTdGF0c1JlcXVlc3QaIC5yZW11ZGEudjEuR2V0RmxlZXRTdGF0c1Jlc3BvbnNlQlAKDGlvLnJlbXVkYS52MVABWjJnaXRodWIuY29tL3JlbXVkYS9yZW11ZGEvZ2VuL2dvL3JlbXVkYS92MTtyZW11ZGF2MaoCCVJlbXVkYS5WMWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_remuda_v1_worker_service]);
+  fileDesc("Ch1yZW11ZGEvdjEvZmxlZXRfc2VydmljZS5wcm90bxIJcmVtdWRhLnYxIjsKEkxpc3RXb3JrZXJzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJSChNMaXN0V29ya2Vyc1Jlc3BvbnNlEiIKB3dvcmtlcnMYASADKAsyES5yZW11ZGEudjEuV29ya2VyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIlChBHZXRXb3JrZXJSZXF1ZXN0EhEKCXdvcmtlcl9pZBgBIAEoCSI2ChFHZXRXb3JrZXJSZXNwb25zZRIhCgZ3b3JrZXIYASABKAsyES5yZW11ZGEudjEuV29ya2VyIo8FCgZXb3JrZXISEQoJd29ya2VyX2lkGAEgASgJEhMKC2luY2FybmF0aW9uGAIgASgJEhYKDnNlc3Npb25fbnVtYmVyGAMgASgFEiUKBXN0YXRlGAQgASgOMhYucmVtdWRhLnYxLldvcmtlclN0YXRlEhUKDXN0YXRlX21lc3NhZ2UYBSABKAkSDwoHdmVyc2lvbhgGIAEoCRIMCgRob3N0GAcgASgJEgsKA3BpZBgIIAEoBRIsCgp0YXNrX3R5cGVzGAkgAygLMhgucmVtdWRhLnYxLlRhc2tUeXBlT2ZmZXISLQoGbGFiZWxzGAogAygLMh0ucmVtdWRhLnYxLldvcmtlci5MYWJlbHNFbnRyeRISCgpzbG90X2NvdW50GAsgASgFEhYKDnByZWZldGNoX2NvdW50GAwgASgFEhcKD3Nsb3RfdXNlZF9jb3VudBgNIAEoBRIqCghhdHRlbXB0cxgOIAMoCzIYLnJlbXVkYS52MS5Xb3JrZXJBdHRlbXB0EhoKEmF0dGVtcHRfZG9uZV9jb3VudBgPIAEoBRIwCgxjb25uZWN0X3RpbWUYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjMKD2xhc3RfZnJhbWVfdGltZRgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMgoObGVhc2VfZW5kX3RpbWUYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKCWhlYXJ0YmVhdBgTIAEoCzIULnJlbXVkYS52MS5IZWFydGJlYXQaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKYAQoNV29ya2VyQXR0ZW1wdBIPCgd0YXNrX2lkGAEgASgJEgwKBHR5cGUYAiABKAkSDwoHYXR0ZW1wdBgDIAEoBRImCgVzdGF0ZRgEIAEoDjIXLnJlbXVkYS52MS5BdHRlbXB0U3RhdGUSLwoLYXNzaWduX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIl8KE0RyYWluV29ya2Vyc1JlcXVlc3QSFwoPd29ya2VyX3BhdHRlcm5zGAEgAygJEi8KDHdhaXRfdGltZW91dBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJyChREcmFpbldvcmtlcnNSZXNwb25zZRIpCgd3b3JrZXJzGAEgAygLMhgucmVtdWRhLnYxLkRyYWluZWRXb3JrZXISFAoMd29ya2VyX2NvdW50GAIgASgFEhkKEWJ1c3lfd29ya2VyX2NvdW50GAMgASgFIjkKDURyYWluZWRXb3JrZXISEQoJd29ya2VyX2lkGAEgASgJEhUKDWF0dGVtcHRfY291bnQYAiABKAUiLwoUUmVzdW1lV29ya2Vyc1JlcXVlc3QSFwoPd29ya2VyX3BhdHRlcm5zGAEgAygJIlsKFVJlc3VtZVdvcmtlcnNSZXNwb25zZRIkCgZkcmFpbnMYASADKAsyFC5yZW11ZGEudjEuSGVsZERyYWluEhwKFHJlc3VtZWRfd29ya2VyX2NvdW50GAIgASgFIlQKCUhlbGREcmFpbhIWCg53b3JrZXJfcGF0dGVybhgBIAEoCRIvCgtjcmVhdGVfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiOgoRTGlzdFF1ZXVlc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiTwoSTGlzdFF1ZXVlc1Jlc3BvbnNlEiAKBnF1ZXVlcxgBIAMoCzIQLnJlbXVkYS52MS5RdWV1ZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiuwEKBVF1ZXVlEgwKBHR5cGUYASABKAkSJAoFdGFza3MYAiABKAsyFS5yZW11ZGEudjEuVGFza0NvdW50cxI1ChFvbGRlc3RfcmVhZHlfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGgoScmVhZHlfd29ya2VyX2NvdW50GAQgASgFEhIKCnNsb3RfY291bnQYBSABKAUSFwoPc2xvdF9mcmVlX2NvdW50GAYgASgFIhYKFEdldEZsZWV0U3RhdHNSZXF1ZXN0Iu8CChVHZXRGbGVldFN0YXRzUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIuCgpzdGFydF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIkCgV0YXNrcxgDIAEoCzIVLnJlbXVkYS52MS5UYXNrQ291bnRzEigKB3dvcmtlcnMYBCABKAsyFy5yZW11ZGEudjEuV29ya2VyQ291bnRzEiYKBnRvdGFscxgFIAEoCzIWLnJlbXVkYS52MS5GbGVldFRvdGFscxIkCgV0eXBlcxgGIAMoCzIVLnJlbXVkYS52MS5UeXBlQ291bnRzEiUKBXN0b3JlGAcgASgLMhYucmVtdWRhLnYxLlN0b3JlQ291bnRzEiQKBmRyYWlucxgIIAMoCzIULnJlbXVkYS52MS5IZWxkRHJhaW4SKgoIYXR0ZW1wdHMYCSABKAsyGC5yZW11ZGEudjEuQXR0ZW1wdENvdW50cyJmCgtTdG9yZUNvdW50cxITCgtlbmRlZF9jb3VudBgBIAEoAxIZChFkZWFkX2xldHRlcl9jb3VudBgCIAEoAxISCgp1c2VkX2J5dGVzGAMgASgDEhMKC2xpbWl0X2J5dGVzGAQgASgDIlIKClRhc2tDb3VudHMSFwoPc2NoZWR1bGVkX2NvdW50GAEgASgFEhQKDHF1ZXVlZF9jb3VudBgCIAEoBRIVCg1ydW5uaW5nX2NvdW50GAMgASgFIoEBCg1BdHRlbXB0Q291bnRzEhIKCnNlbnRfY291bnQYASABKAUSEgoKaGVsZF9jb3VudBgCIAEoBRIVCg1zdGFydGVkX2NvdW50GAMgASgFEhgKEGNhbmNlbGxpbmdfY291bnQYBCABKAUSFwoPYWJhbmRvbmVkX2NvdW50GAUgASgFIlwKClR5cGVDb3VudHMSDAoEdHlwZRgBIAEoCRIkCgV0YXNrcxgCIAEoCzIVLnJlbXVkYS52MS5UYXNrQ291bnRzEhoKEnJlYWR5X3dvcmtlcl9jb3VudBgDIAEoBSKbAQoMV29ya2VyQ291bnRzEhMKC3JlYWR5X2NvdW50GAEgASgFEhUKDXN1c3BlY3RfY291bnQYAiABKAUSFgoOZHJhaW5pbmdfY291bnQYAyABKAUSGgoSZGlzY29ubmVjdGVkX2NvdW50GAQgASgFEhIKCnNsb3RfY291bnQYBSABKAUSFwoPc2xvdF91c2VkX2NvdW50GAYgASgFIpAECgtGbGVldFRvdGFscxIXCg9zdWJtaXR0ZWRfY291bnQYASABKAMSFgoOYXNzaWduZWRfY291bnQYAiABKAMSFwoPc3VjY2VlZGVkX2NvdW50GAMgASgDEhcKD2NhbmNlbGxlZF9jb3VudBgEIAEoAxIVCg1leHBpcmVkX2NvdW50GAUgASgDEhsKE2RlYWRfbGV0dGVyZWRfY291bnQYBiABKAMSFQoNZmFpbHVyZV9jb3VudBgHIAEoAxITCgtjcmFzaF9jb3VudBgIIAEoAxIVCg1yZWxlYXNlX2NvdW50GAkgASgDEhkKEXdvcmtlcl9sb3N0X2NvdW50GAogASgDEhwKFHJlcG9ydF9yZWZ1c2VkX2NvdW50GAsgASgDEhIKCnJldXNlX3JhdGUYDCABKAESEwoLcmV0cnlfY291bnQYDSABKAMSHAoUd29ya2VyX3N1c3BlY3RfY291bnQYDiABKAMSGwoTd29ya2VyX3JldHVybl9jb3VudBgPIAEoAxIfChd3b3JrZXJfc3VwZXJzZWRlZF9jb3VudBgQIAEoAxIUCgx6b21iaWVfY291bnQYESABKAMSFAoMcmV2b2tlX2NvdW50GBIgASgDEhQKDHJlZnVuZF9jb3VudBgTIAEoAxITCgtzdGFsbF9jb3VudBgUIAEoAxISCgpzdGFsbGVkX21zGBUgASgDKpcBCgtXb3JrZXJTdGF0ZRIcChhXT1JLRVJfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJXT1JLRVJfU1RBVEVfUkVBRFkQARIYChRXT1JLRVJfU1RBVEVfU1VTUEVDVBACEhkKFVdPUktFUl9TVEFURV9EUkFJTklORxADEh0KGVdPUktFUl9TVEFURV9ESVNDT05ORUNURUQQBCqWAQoMQXR0ZW1wdFN0YXRlEh0KGUFUVEVNUFRfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJBVFRFTVBUX1NUQVRFX1NFTlQQARIWChJBVFRFTVBUX1NUQVRFX0hFTEQQAhIZChVBVFRFTVBUX1NUQVRFX1NUQVJURUQQAxIcChhBVFRFTVBUX1NUQVRFX0NBTkNFTExJTkcQBDLoAwoMRmxlZXRTZXJ2aWNlEkwKC0xpc3RXb3JrZXJzEh0ucmVtdWRhLnYxLkxpc3RXb3JrZXJzUmVxdWVzdBoeLnJlbXVkYS52MS5MaXN0V29ya2Vyc1Jlc3BvbnNlEkYKCUdldFdvcmtlchIbLnJlbXVkYS52MS5HZXRXb3JrZXJSZXF1ZXN0GhwucmVtdWRhLnYxLkdldFdvcmtlclJlc3BvbnNlEk8KDERyYWluV29ya2VycxIeLnJlbXVkYS52MS5EcmFpbldvcmtlcnNSZXF1ZXN0Gh8ucmVtdWRhLnYxLkRyYWluV29ya2Vyc1Jlc3BvbnNlElIKDVJlc3VtZVdvcmtlcnMSHy5yZW11ZGEudjEuUmVzdW1lV29ya2Vyc1JlcXVlc3QaIC5yZW11ZGEudjEuUmVzdW1lV29ya2Vyc1Jlc3BvbnNlEkkKCkxpc3RRdWV1ZXMSHC5yZW11ZGEudjEuTGlzdFF1ZXVlc1JlcXVlc3QaHS5yZW11ZGEudjEuTGlzdFF1ZXVlc1Jlc3BvbnNlElIKDUdldEZsZWV0U3RhdHMSHy5yZW11ZGEudjEuR2V0RmxlZXRTdGF0c1JlcXVlc3QaIC5yZW11ZGEudjEuR2V0RmxlZXRTdGF0c1Jlc3BvbnNlQlAKDGlvLnJlbXVkYS52MVABWjJnaXRodWIuY29tL3JlbXVkYS9yZW11ZGEvZ2VuL2dvL3JlbXVkYS92MTtyZW11ZGF2MaoCCVJlbXVkYS5WMWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_remuda_v1_worker_service]);
 
 /**
  * ListWorkersRequest asks for one page.
@@ -667,6 +667,13 @@ export type GetFleetStatsResponse = Message<"remuda.v1.GetFleetStatsResponse"> &
    * @generated from field: repeated remuda.v1.HeldDrain drains = 8;
    */
   drains: HeldDrain[];
+
+  /**
+   * Attempts that take slots, now.
+   *
+   * @generated from field: remuda.v1.AttemptCounts attempts = 9;
+   */
+  attempts?: AttemptCounts | undefined;
 };
 
 /**
@@ -754,6 +761,56 @@ export const TaskCountsSchema: GenMessage<TaskCounts> = /*@__PURE__*/
   messageDesc(file_remuda_v1_fleet_service, 18);
 
 /**
+ * AttemptCounts counts the attempts that take slots of workers, by how far they are (AttemptState).
+ *
+ * @generated from message remuda.v1.AttemptCounts
+ */
+export type AttemptCounts = Message<"remuda.v1.AttemptCounts"> & {
+  /**
+   * On their way to their workers.
+   *
+   * @generated from field: int32 sent_count = 1;
+   */
+  sentCount: number;
+
+  /**
+   * Their workers have them.
+   *
+   * @generated from field: int32 held_count = 2;
+   */
+  heldCount: number;
+
+  /**
+   * Their handlers have been entered.
+   *
+   * @generated from field: int32 started_count = 3;
+   */
+  startedCount: number;
+
+  /**
+   * Told to stop, and not confirmed.
+   *
+   * @generated from field: int32 cancelling_count = 4;
+   */
+  cancellingCount: number;
+
+  /**
+   * Of all these, those that the coordinator has ended long after their time-out or cancel: each takes its slot until its
+   * worker confirms, or its process ends. More than none for long is a handler that is stuck.
+   *
+   * @generated from field: int32 abandoned_count = 5;
+   */
+  abandonedCount: number;
+};
+
+/**
+ * Describes the message remuda.v1.AttemptCounts.
+ * Use `create(AttemptCountsSchema)` to create a new message.
+ */
+export const AttemptCountsSchema: GenMessage<AttemptCounts> = /*@__PURE__*/
+  messageDesc(file_remuda_v1_fleet_service, 19);
+
+/**
  * TypeCounts counts the tasks of one type.
  *
  * @generated from message remuda.v1.TypeCounts
@@ -786,7 +843,7 @@ export type TypeCounts = Message<"remuda.v1.TypeCounts"> & {
  * Use `create(TypeCountsSchema)` to create a new message.
  */
 export const TypeCountsSchema: GenMessage<TypeCounts> = /*@__PURE__*/
-  messageDesc(file_remuda_v1_fleet_service, 19);
+  messageDesc(file_remuda_v1_fleet_service, 20);
 
 /**
  * WorkerCounts counts workers and their slots.
@@ -842,7 +899,7 @@ export type WorkerCounts = Message<"remuda.v1.WorkerCounts"> & {
  * Use `create(WorkerCountsSchema)` to create a new message.
  */
 export const WorkerCountsSchema: GenMessage<WorkerCounts> = /*@__PURE__*/
-  messageDesc(file_remuda_v1_fleet_service, 20);
+  messageDesc(file_remuda_v1_fleet_service, 21);
 
 /**
  * FleetTotals counts events since the coordinator started.
@@ -940,6 +997,63 @@ export type FleetTotals = Message<"remuda.v1.FleetTotals"> & {
    * @generated from field: int64 retry_count = 13;
    */
   retryCount: bigint;
+
+  /**
+   * Times that a worker became suspect: it did not acknowledge, or read, what it was sent.
+   *
+   * @generated from field: int64 worker_suspect_count = 14;
+   */
+  workerSuspectCount: bigint;
+
+  /**
+   * Times that a worker came back, by a new stream, to what it held.
+   *
+   * @generated from field: int64 worker_return_count = 15;
+   */
+  workerReturnCount: bigint;
+
+  /**
+   * Times that another process took over the id of a worker.
+   *
+   * @generated from field: int64 worker_superseded_count = 16;
+   */
+  workerSupersededCount: bigint;
+
+  /**
+   * Workers lost whose stream was still open. They are among worker_lost_count.
+   *
+   * @generated from field: int64 zombie_count = 17;
+   */
+  zombieCount: bigint;
+
+  /**
+   * Attempts that a worker which did not acknowledge was asked to give back.
+   *
+   * @generated from field: int64 revoke_count = 18;
+   */
+  revokeCount: bigint;
+
+  /**
+   * Attempts that had been given up, and whose worker has spoken after all, in time to count. What they had cost is given
+   * back to the task; the other counts here keep it.
+   *
+   * @generated from field: int64 refund_count = 19;
+   */
+  refundCount: bigint;
+
+  /**
+   * Times that the coordinator did not run, or did not read streams, for more than 500 ms.
+   *
+   * @generated from field: int64 stall_count = 20;
+   */
+  stallCount: bigint;
+
+  /**
+   * How long in all, in milliseconds.
+   *
+   * @generated from field: int64 stalled_ms = 21;
+   */
+  stalledMs: bigint;
 };
 
 /**
@@ -947,7 +1061,7 @@ export type FleetTotals = Message<"remuda.v1.FleetTotals"> & {
  * Use `create(FleetTotalsSchema)` to create a new message.
  */
 export const FleetTotalsSchema: GenMessage<FleetTotals> = /*@__PURE__*/
-  messageDesc(file_remuda_v1_fleet_service, 21);
+  messageDesc(file_remuda_v1_fleet_service, 22);
 
 /**
  * WorkerState is how a worker is. Treat an unknown value as not ready.
