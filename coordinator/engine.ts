@@ -36,6 +36,7 @@ import {
 import type { ProgressNote, ReplyToken, TaskBody, TaskRow } from './core/task.js';
 import { fleetStats } from './core/views.js';
 import { Inbox, type InboxLimits } from './inbox.js';
+import { RepeatedCalls } from './repeated-calls.js';
 import { Retention, type Purged, type RetentionOptions, type Sight } from './retention.js';
 import type { Runtime } from './runtime.js';
 import {
@@ -100,8 +101,6 @@ const EXIT_STORE = 74;
 /** sysexits.h EX_SOFTWARE: the coordinator itself is at fault. */
 const EXIT_BUG = 70;
 
-const STORE_RETRY_MS = 100;
-const STORE_RETRY_LIMIT_MS = 30_000;
 const TICK_MS = 100;
 const STALL_MS = 500;
 const LOAD_PAGE = 10_000;
@@ -115,6 +114,7 @@ export class Engine {
   readonly #listeners = new Map<ReplyToken, Listener>();
   readonly #answers: AnswerReader;
   readonly #retention: Retention;
+  readonly #calls: RepeatedCalls;
   #gateway: SessionGateway | undefined;
   #nextToken = 1;
   #status: 'new' | 'running' | 'stopping' | 'stopped' | 'failed' = 'new';
@@ -124,8 +124,6 @@ export class Engine {
   #more = false;
   /** Nobody can hold an earlier coordinator's longer lease any more. */
   #recovered = false;
-  /** Calls to the store that it refuses and that are repeated, with what it says. */
-  readonly #refusedCalls = new Map<object, string>();
   /** To be written with the next batch. */
   #hold: { readonly leaseMs: number; readonly onDurable: () => void } | null = null;
   #forgetAlarm: (() => void) | null = null;
@@ -137,8 +135,13 @@ export class Engine {
     this.#state = createState(options.config, options.random);
     this.#inbox = new Inbox(options.inbox);
     this.#retention = new Retention(options.retention);
+    this.#calls = new RepeatedCalls({
+      runtime: options.runtime,
+      mayRepeat: () => this.#status === 'running' || this.#status === 'new',
+      onTrouble: (message) => options.onStoreTrouble?.(message),
+    });
     this.#answers = new AnswerReader({
-      read: (taskIds) => this.#retried(() => options.store.read({ taskIds, bodies: true })),
+      read: (taskIds) => this.#calls.run(() => options.store.read({ taskIds, bodies: true })),
       isWanted: (token) => this.#listeners.has(token),
       answer: (token, reply) => this.#listeners.get(token)?.(reply),
       onError: (error) => this.#fail(error),
@@ -150,10 +153,9 @@ export class Engine {
     if (this.#status !== 'running') {
       return { reason: 'COORDINATOR_STOPPING', message: 'the coordinator is stopping; try again in a moment' };
     }
-    for (const message of this.#refusedCalls.values()) {
-      return { reason: 'STORE_UNAVAILABLE', message: `the store takes no writes at the moment: ${message}` };
-    }
-    return null;
+    const { refusal } = this.#calls;
+    if (refusal === null) return null;
+    return { reason: 'STORE_UNAVAILABLE', message: `the store takes no writes at the moment: ${refusal}` };
   }
 
   /** Counts of now, for metrics: may be one batch ahead of the store. */
@@ -207,7 +209,7 @@ export class Engine {
     restore(this.#state, rows, opened);
     // Before the first frame that grants it. An earlier, longer one still counts until all that hold it are accounted for.
     const leaseMs = Math.max(longestLeaseMs, config.leaseMs);
-    await this.#retried(() => store.commit([{ kind: 'longestLease', leaseMs }]));
+    await this.#calls.run(() => store.commit([{ kind: 'longestLease', leaseMs }]));
     this.#checkStarting();
     this.#status = 'running';
     this.#tick(this.#options.runtime.now().monoMs);
@@ -437,7 +439,7 @@ export class Engine {
     const inputs = this.#inbox.take();
     const keys = keysToRead(this.#state, inputs);
     const read = { taskIds: keys, bodies: false };
-    const rows = keys.length === 0 ? NO_ROWS : rowsById(await this.#retried(() => store.read(read)));
+    const rows = keys.length === 0 ? NO_ROWS : rowsById(await this.#calls.run(() => store.read(read)));
 
     const now = runtime.now();
     const startMs = now.monoMs;
@@ -450,7 +452,7 @@ export class Engine {
 
     const hold = this.#hold;
     const writes = this.#withOwn(result.writes, hold?.leaseMs);
-    const results = writes.length === 0 ? [] : await this.#retried(() => store.commit(writes));
+    const results = writes.length === 0 ? [] : await this.#calls.run(() => store.commit(writes));
     if (hold !== null) {
       this.#hold = null;
       hold.onDurable();
@@ -480,33 +482,6 @@ export class Engine {
   #mayPurge(): boolean {
     const { runtime, store } = this.#options;
     return this.#status === 'running' && this.#retention.isDue(runtime.now().monoMs, store.stats());
-  }
-
-  /** Repeats a call that the store refuses for now; meanwhile new work is refused at the door. */
-  async #retried<T>(call: () => Promise<T>): Promise<T> {
-    const { runtime } = this.#options;
-    const startMs = runtime.now().monoMs;
-    for (;;) {
-      try {
-        const result = await call();
-        this.#tellTrouble(call, null);
-        return result;
-      } catch (error) {
-        const mayRetry = this.#status === 'running' || this.#status === 'new';
-        const givenUp = runtime.now().monoMs - startMs >= STORE_RETRY_LIMIT_MS || !mayRetry;
-        if (!(error instanceof StoreError) || !error.retryable || givenUp) throw error;
-        this.#tellTrouble(call, error.message);
-        await new Promise<void>((resolve) => runtime.after(STORE_RETRY_MS, resolve));
-      }
-    }
-  }
-
-  /** The trouble is over when no call is refused any more: one that succeeds says nothing of another. */
-  #tellTrouble(call: object, message: string | null): void {
-    const before = this.#refusedCalls.size;
-    if (message === null) this.#refusedCalls.delete(call);
-    else this.#refusedCalls.set(call, message);
-    if ((before === 0) !== (this.#refusedCalls.size === 0)) this.#options.onStoreTrouble?.(message);
   }
 
   /**
