@@ -68,11 +68,15 @@ function countFields({ version, startTime, tasks, workers, totals, store }: GetF
     ['slots', `${workers?.slotUsedCount ?? 0} of ${workers?.slotCount ?? 0} in use`],
   ];
   if (store !== undefined) {
-    const { endedCount, deadLetterCount, usedBytes, limitBytes } = store;
+    const { endedCount, deadLetterCount, usedBytes, limitBytes, freeBytes, minFreeBytes = 0n } = store;
     fields.push(
       ['kept', `${endedCount} ended, of these ${deadLetterCount} dead letters`],
       ['store', `${bytesText(usedBytes)}${limitBytes > 0n ? ` of ${bytesText(limitBytes)}` : ''}`],
     );
+    if (freeBytes !== undefined) {
+      const refused = freeBytes < minFreeBytes ? ': new tasks are refused' : '';
+      fields.push(['disk', `${bytesText(freeBytes)} free, ${bytesText(minFreeBytes)} left to what runs${refused}`]);
+    }
   }
   if (totals === undefined) return fields;
   const { submittedCount, assignedCount, succeededCount, deadLetteredCount, cancelledCount, expiredCount } = totals;

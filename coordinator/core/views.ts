@@ -71,6 +71,13 @@ function stateMessage(worker: WorkerRecord, now: Now): string {
   }
 }
 
+/** Slots of all workers that may still report what they hold, also of those that are away for a while. */
+export function knownSlots(state: SchedulerState): number {
+  let slots = 0;
+  for (const { hello } of state.incarnations.values()) slots += hello?.slots ?? 0;
+  return slots;
+}
+
 export function fleetStats(state: SchedulerState): FleetStatsView {
   const workers = { ready: 0, suspect: 0, draining: 0, disconnected: 0, slots: 0, slotsUsed: 0 };
   for (const worker of state.workersById.values()) {

@@ -1,9 +1,10 @@
 /** What somebody else does to the files of a store that is open: what spoils it is noticed, and what is allowed is no alarm. */
 import { copyFileSync, mkdirSync, renameSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { DatabaseSync } from '@photostructure/sqlite';
 import { describe, expect, it } from 'vitest';
-import type { StoreErrorReason } from '../../coordinator/store/store.js';
+import { StoreError, type StoreErrorReason } from '../../coordinator/store/store.js';
 import { freshFolder, storeAt } from './places.js';
 import { aBody, aRow, bytes, inserts } from './rows.js';
 
@@ -75,6 +76,19 @@ describe('SQLite store: what is done to its files', () => {
     await store.look();
     damage(path);
     await expect(store.look()).rejects.toMatchObject({ reason, message: expect.stringContaining(says) });
+  });
+
+  it('answers no commit during which its file is removed', async () => {
+    const { path, commit } = await used();
+    // It begins, and then waits for the lock: what it saw before has changed when it has written.
+    const lock = new DatabaseSync(path);
+    lock.exec('BEGIN IMMEDIATE');
+    const answer = commit().catch((thrown: unknown) => thrown);
+    await delay(100);
+    rmSync(path);
+    lock.close();
+    // On a slow machine it may have waited too long (BUSY), or may not have begun.
+    expect(await answer).toBeInstanceOf(StoreError);
   });
 
   it('has everything again when its folder is put back', async () => {

@@ -5,8 +5,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'vitest';
 
-const MIB = 1_048_576;
-
 export class SmallDisk implements Disposable {
   readonly folder = mkdtempSync(join(tmpdir(), 'small-disk-'));
 
