@@ -16,6 +16,11 @@ export interface CoordinatorConfig {
   readonly store: string;
   /** Bytes that the store may have in use before new tasks are refused, 16 MiB to 1 TiB. Default: 8 GiB, `memory:` 256 MiB. */
   readonly maxStoreBytes: number;
+  /**
+   * Bytes that new tasks leave free on the disk of the store, beside 1 MiB a slot, so that what runs can finish; 0 to 1 TiB, 0:
+   * nothing is left free, not for slots either. Default 256 MiB. Nothing to a `memory:` store.
+   */
+  readonly minFreeBytes: number;
   /** How often workers send a heartbeat, in milliseconds, 100 ms to 5 min. Default 5 s. */
   readonly heartbeatIntervalMs: number;
   /** How long a silent worker keeps its attempts, in milliseconds; at least 1 s and twice the heartbeat, at most 1 h. Default: three times. */
@@ -55,6 +60,7 @@ const DEFAULTS = {
   listen: { kind: 'tcp', host: '127.0.0.1', port: 7_070 },
   http: { kind: 'tcp', host: '127.0.0.1', port: 7_071 },
   store: 'sqlite:./remuda.db',
+  minFreeBytes: 256 * MIB,
   heartbeatIntervalMs: 5_000,
   stuckGraceMs: CORE_DEFAULTS.stuckGraceMs,
   restartHoldMs: 2 * MINUTE_MS,
@@ -100,6 +106,11 @@ const FLAGS = {
     'N',
     'bytes in use in the store at which new tasks are refused, 16,777,216 to 1,099,511,627,776 (default: 8 GiB, memory: 256 MiB)',
     '',
+  ],
+  'min-free-bytes': [
+    'N',
+    'bytes free on the disk of the store, beside 1 MiB a slot, below which new tasks are refused, so that what runs can finish; 0 to 1,099,511,627,776, 0 leaves nothing free',
+    String(DEFAULTS.minFreeBytes),
   ],
   'heartbeat-interval': ['TIME', 'how often workers send a heartbeat, 100ms to 5m', ms(DEFAULTS.heartbeatIntervalMs)],
   lease: [
@@ -167,6 +178,7 @@ export function parseConfig(argv: readonly string[], env: Env): CoordinatorConfi
       read.text('max-store-bytes') === ''
         ? derived.maxStoreBytes
         : read.integer('max-store-bytes', 16 * MIB, 1_048_576 * MIB),
+    minFreeBytes: read.integer('min-free-bytes', 0, 1_048_576 * MIB),
     heartbeatIntervalMs,
     leaseMs:
       read.text('lease') === ''

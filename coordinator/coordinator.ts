@@ -10,6 +10,7 @@ import type { FleetGlance as CoreGlance } from './core/fleet-glance.js';
 import type { ProcessEnd } from './core/inputs.js';
 import type { CoreEvent } from './core/outputs.js';
 import { Engine } from './engine.js';
+import type { DiskRoom } from './free-space.js';
 import { HttpServer, type HttpText } from './http/http-server.js';
 import { clearStaleSocket, formatAddress, type ListenAddress } from './listen-address.js';
 import { CoreEventLog } from './logging.js';
@@ -52,6 +53,8 @@ export interface CoordinatorObserver {
   onSettled(): void;
   /** The store refuses what it may take later, as the message says; null: it takes everything again. */
   onStoreTrouble(message: string | null): void;
+  /** The store's disk has too little free for new tasks, while what runs can still finish; null: it has enough again. */
+  onDiskLow(disk: DiskRoom | null): void;
 }
 
 /** The state of now, for who shares the coordinator's thread. */
@@ -133,6 +136,10 @@ export class Coordinator {
       onStoreTrouble: (message) => {
         this.#onStoreTrouble(message);
       },
+      minFreeBytes: config.minFreeBytes,
+      onDiskLow: (disk) => {
+        this.#onDiskLow(disk);
+      },
     });
     const engine = this.#engine;
     this.#sessions = new SessionHost({
@@ -153,19 +160,25 @@ export class Coordinator {
       startWallMs: runtime.now().wallMs,
       onBug,
     });
-    this.#metrics = new Metrics({
-      add: deps.metrics,
-      version,
-      stats: () => engine.stats(),
-      store: () => engine.storeCounts(),
-      sessions: () => this.#sessions.figures,
-      inboxSize: () => engine.inboxSize,
-      waiting: () => this.#tasks.figures,
-    });
+    this.#metrics = this.#makeMetrics(deps);
     this.#server = new Server(serverOptions(config));
     for (const service of [this.#sessions, this.#tasks, fleet, this.#health]) service.addToServer(this.#server);
     addReflection(this.#server);
     this.#http = this.#makeHttp(deps, onBug);
+  }
+
+  #makeMetrics({ metrics }: CoordinatorDeps): Metrics {
+    const engine = this.#engine;
+    return new Metrics({
+      add: metrics,
+      version: packageVersion(),
+      stats: () => engine.stats(),
+      store: () => engine.storeCounts(),
+      disk: storeDefaults(this.#config.store).isDurable ? () => engine.disk : null,
+      sessions: () => this.#sessions.figures,
+      inboxSize: () => engine.inboxSize,
+      waiting: () => this.#tasks.figures,
+    });
   }
 
   #makeHttp(
@@ -295,6 +308,19 @@ export class Coordinator {
       );
     if (this.#stopped === undefined) this.#health.set(message === null ? 'SERVING' : 'NOT_SERVING');
     this.#observer?.onStoreTrouble(message);
+  }
+
+  /** Health and /readyz stay as they are: workers must be able to come back and report. */
+  #onDiskLow(disk: DiskRoom | null): void {
+    if (disk === null) {
+      this.#log.info('disk-recovered');
+    } else {
+      const { folder, freeBytes, minFreeBytes } = disk;
+      const detail =
+        'the disk of the store has too little room left for new tasks, which are refused; what runs still finishes; make room, or lower --min-free-bytes';
+      this.#log.warn({ folder, free_bytes: freeBytes, min_free_bytes: minFreeBytes, detail }, 'disk-low');
+    }
+    this.#observer?.onDiskLow(disk);
   }
 
   async #bind(): Promise<ListenAddress> {

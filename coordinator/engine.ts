@@ -11,6 +11,7 @@
  * leaves before it is durable.
  */
 import { AnswerReader } from './answer-reader.js';
+import { bodiesOf, bodyFor } from './committed-bodies.js';
 import type { CoreConfig, Random } from './core/config.js';
 import { fleetGlance, type FleetGlance } from './core/fleet-glance.js';
 import type { Input, ProcessEnd } from './core/inputs.js';
@@ -34,10 +35,13 @@ import {
   type SchedulerState,
 } from './core/scheduler.js';
 import type { ProgressNote, ReplyToken, TaskBody, TaskRow } from './core/task.js';
-import { fleetStats } from './core/views.js';
+import { fleetStats, knownSlots } from './core/views.js';
+import type { DiskRoom } from './free-space.js';
 import { Inbox, type InboxLimits } from './inbox.js';
+import { RepeatedCalls } from './repeated-calls.js';
 import { Retention, type Purged, type RetentionOptions, type Sight } from './retention.js';
 import type { Runtime } from './runtime.js';
+import { StoreWatch } from './store-watch.js';
 import {
   StoreError,
   type ListParams,
@@ -45,12 +49,17 @@ import {
   type StoredTask,
   type StoreStats,
   type TaskPage,
-  type WriteResult,
 } from './store/store.js';
 
 /** The answer to a caller: the core's, with what only the store has. */
 export type EngineReply =
-  | Exclude<Reply, { kind: 'task' }>
+  | Exclude<Reply, { kind: 'task' | 'storeFull' }>
+  | {
+      readonly kind: 'storeFull';
+      readonly taskId: string;
+      /** The disk that is too full for it; null: the store's own bound has been reached. */
+      readonly disk: DiskRoom | null;
+    }
   | {
       readonly kind: 'task';
       readonly task: StoredTask;
@@ -84,6 +93,10 @@ export interface EngineOptions {
   readonly onPurged?: (purged: Purged) => void;
   /** The store refuses what it may take later, as the message says; null: it takes everything again. */
   readonly onStoreTrouble?: (message: string | null) => void;
+  /** Bytes that new tasks leave free on the store's disk, beside 1 MiB a slot; 0, the default: none. */
+  readonly minFreeBytes?: number;
+  /** The disk has too little free for new tasks; null: it has enough again. */
+  readonly onDiskLow?: (disk: DiskRoom | null) => void;
   /** Called after each step; throws if the state cannot be. Tests and simulation only: it looks at everything. */
   readonly checkInvariants?: (state: SchedulerState) => void;
 }
@@ -100,8 +113,6 @@ const EXIT_STORE = 74;
 /** sysexits.h EX_SOFTWARE: the coordinator itself is at fault. */
 const EXIT_BUG = 70;
 
-const STORE_RETRY_MS = 100;
-const STORE_RETRY_LIMIT_MS = 30_000;
 const TICK_MS = 100;
 const STALL_MS = 500;
 const LOAD_PAGE = 10_000;
@@ -115,6 +126,8 @@ export class Engine {
   readonly #listeners = new Map<ReplyToken, Listener>();
   readonly #answers: AnswerReader;
   readonly #retention: Retention;
+  readonly #calls: RepeatedCalls;
+  readonly #watch: StoreWatch;
   #gateway: SessionGateway | undefined;
   #nextToken = 1;
   #status: 'new' | 'running' | 'stopping' | 'stopped' | 'failed' = 'new';
@@ -124,8 +137,6 @@ export class Engine {
   #more = false;
   /** Nobody can hold an earlier coordinator's longer lease any more. */
   #recovered = false;
-  /** Calls to the store that it refuses and that are repeated, with what it says. */
-  readonly #refusedCalls = new Map<object, string>();
   /** To be written with the next batch. */
   #hold: { readonly leaseMs: number; readonly onDurable: () => void } | null = null;
   #forgetAlarm: (() => void) | null = null;
@@ -137,8 +148,19 @@ export class Engine {
     this.#state = createState(options.config, options.random);
     this.#inbox = new Inbox(options.inbox);
     this.#retention = new Retention(options.retention);
+    this.#calls = new RepeatedCalls({
+      runtime: options.runtime,
+      mayRepeat: () => this.#status === 'running' || this.#status === 'new',
+      onTrouble: (message) => options.onStoreTrouble?.(message),
+    });
+    this.#watch = new StoreWatch({
+      ...{ store: options.store, runtime: options.runtime, minFreeBytes: options.minFreeBytes ?? 0 },
+      slots: () => knownSlots(this.#state),
+      onDiskLow: (disk) => options.onDiskLow?.(disk),
+      onError: (error) => this.#fail(error),
+    });
     this.#answers = new AnswerReader({
-      read: (taskIds) => this.#retried(() => options.store.read({ taskIds, bodies: true })),
+      read: (taskIds) => this.#calls.run(() => options.store.read({ taskIds, bodies: true })),
       isWanted: (token) => this.#listeners.has(token),
       answer: (token, reply) => this.#listeners.get(token)?.(reply),
       onError: (error) => this.#fail(error),
@@ -150,10 +172,9 @@ export class Engine {
     if (this.#status !== 'running') {
       return { reason: 'COORDINATOR_STOPPING', message: 'the coordinator is stopping; try again in a moment' };
     }
-    for (const message of this.#refusedCalls.values()) {
-      return { reason: 'STORE_UNAVAILABLE', message: `the store takes no writes at the moment: ${message}` };
-    }
-    return null;
+    const { refusal } = this.#calls;
+    if (refusal === null) return null;
+    return { reason: 'STORE_UNAVAILABLE', message: `the store takes no writes at the moment: ${refusal}` };
   }
 
   /** Counts of now, for metrics: may be one batch ahead of the store. */
@@ -169,6 +190,11 @@ export class Engine {
   /** What the store keeps, as of its newest commit. */
   storeCounts(): StoreStats {
     return this.#options.store.stats();
+  }
+
+  /** The store's disk as it was seen last, at rest a second ago at most; null: it is on none, or that does not tell. */
+  get disk(): DiskRoom | null {
+    return this.#watch.disk;
   }
 
   /** Somebody has seen how the task ended: from now on its record may go sooner. */
@@ -207,9 +233,10 @@ export class Engine {
     restore(this.#state, rows, opened);
     // Before the first frame that grants it. An earlier, longer one still counts until all that hold it are accounted for.
     const leaseMs = Math.max(longestLeaseMs, config.leaseMs);
-    await this.#retried(() => store.commit([{ kind: 'longestLease', leaseMs }]));
+    await this.#calls.run(() => store.commit([{ kind: 'longestLease', leaseMs }]));
     this.#checkStarting();
     this.#status = 'running';
+    this.#watch.seen();
     this.#tick(this.#options.runtime.now().monoMs);
   }
 
@@ -392,6 +419,7 @@ export class Engine {
       if (gapMs > STALL_MS) this.#grantStall(gapMs);
       // A wall clock that was set forward makes something due without any alarm.
       if (untilNextMs(this.#state, runtime.now()) === 0 || this.#mayPurge()) this.#kick();
+      this.#watch.tick(monoMs);
       this.#tick(monoMs);
     });
   }
@@ -437,20 +465,22 @@ export class Engine {
     const inputs = this.#inbox.take();
     const keys = keysToRead(this.#state, inputs);
     const read = { taskIds: keys, bodies: false };
-    const rows = keys.length === 0 ? NO_ROWS : rowsById(await this.#retried(() => store.read(read)));
+    const rows = keys.length === 0 ? NO_ROWS : rowsById(await this.#calls.run(() => store.read(read)));
 
     const now = runtime.now();
     const startMs = now.monoMs;
     // What arrived while the batch before was written, or does not fit into this one, is not applied yet.
     const heardMonoMs = this.#inbox.oldestMs();
-    const result = step(this.#state, inputs, { now, heardMonoMs, rows, storeRoomBytes: store.roomBytes });
+    const room = this.#watch.room();
+    const result = step(this.#state, inputs, { now, heardMonoMs, rows, storeRoomBytes: room.bytes });
     checkInvariants?.(this.#state);
     this.#more = result.more;
     const steppedMs = runtime.now().monoMs;
 
     const hold = this.#hold;
     const writes = this.#withOwn(result.writes, hold?.leaseMs);
-    const results = writes.length === 0 ? [] : await this.#retried(() => store.commit(writes));
+    const results = writes.length === 0 ? [] : await this.#calls.run(() => store.commit(writes));
+    if (writes.length > 0) this.#watch.seen();
     if (hold !== null) {
       this.#hold = null;
       hold.onDurable();
@@ -463,7 +493,7 @@ export class Engine {
       stepMs: steppedMs - startMs,
       commitMs: runtime.now().monoMs - steppedMs,
     });
-    this.#letOut(result, bodiesOf(writes, results));
+    this.#letOut(result, bodiesOf(writes, results), room.disk);
   }
 
   /** Adds what the engine itself writes: the end of a recovery, what is no longer kept, and the hold before a stop. */
@@ -482,38 +512,11 @@ export class Engine {
     return this.#status === 'running' && this.#retention.isDue(runtime.now().monoMs, store.stats());
   }
 
-  /** Repeats a call that the store refuses for now; meanwhile new work is refused at the door. */
-  async #retried<T>(call: () => Promise<T>): Promise<T> {
-    const { runtime } = this.#options;
-    const startMs = runtime.now().monoMs;
-    for (;;) {
-      try {
-        const result = await call();
-        this.#tellTrouble(call, null);
-        return result;
-      } catch (error) {
-        const mayRetry = this.#status === 'running' || this.#status === 'new';
-        const givenUp = runtime.now().monoMs - startMs >= STORE_RETRY_LIMIT_MS || !mayRetry;
-        if (!(error instanceof StoreError) || !error.retryable || givenUp) throw error;
-        this.#tellTrouble(call, error.message);
-        await new Promise<void>((resolve) => runtime.after(STORE_RETRY_MS, resolve));
-      }
-    }
-  }
-
-  /** The trouble is over when no call is refused any more: one that succeeds says nothing of another. */
-  #tellTrouble(call: object, message: string | null): void {
-    const before = this.#refusedCalls.size;
-    if (message === null) this.#refusedCalls.delete(call);
-    else this.#refusedCalls.set(call, message);
-    if ((before === 0) !== (this.#refusedCalls.size === 0)) this.#options.onStoreTrouble?.(message);
-  }
-
   /**
    * Who observes is told before anybody else can know, which is a promise: a program that has its answer, and asks its pool for
    * figures, finds that answer counted. So events and `onSettled` come before the first frame and the first reply.
    */
-  #letOut({ outputs }: StepResult, bodies: ReadonlyMap<string, TaskBody>): void {
+  #letOut({ outputs }: StepResult, bodies: ReadonlyMap<string, TaskBody>, disk: DiskRoom | null): void {
     const bySession = new Map<number, SessionOutput[]>();
     const replies: { token: ReplyToken; reply: Reply }[] = [];
     for (const output of outputs) this.#sort(output, bodies, bySession, replies);
@@ -521,7 +524,7 @@ export class Engine {
     for (const [sessionId, forSession] of bySession) this.#gateway?.deliver(sessionId, forSession);
     for (const { token, reply } of replies) {
       if (reply.kind === 'task') this.#answers.add(token, reply);
-      else this.#listeners.get(token)?.(reply);
+      else this.#listeners.get(token)?.(reply.kind === 'storeFull' ? { ...reply, disk } : reply);
     }
   }
 
@@ -568,28 +571,4 @@ function rowsById(stored: readonly (StoredTask | undefined)[]): Map<string, Task
   const rows = new Map<string, TaskRow>();
   for (const task of stored) if (task !== undefined) rows.set(task.row.taskId, task.row);
   return rows;
-}
-
-/** With one owner, a write that does not fit is a bug: going on would spread it. */
-function bodiesOf(writes: readonly Write[], results: readonly WriteResult[]): Map<string, TaskBody> {
-  const bodies = new Map<string, TaskBody>();
-  for (const [index, result] of results.entries()) {
-    const write = writes[index];
-    if (write === undefined || result.kind === 'purged') continue;
-    if (result.kind === 'conflict') throw conflict(write, result.row);
-    if (write.kind === 'update' && result.body !== null) bodies.set(write.row.taskId, result.body);
-  }
-  return bodies;
-}
-
-function conflict(write: Write, row: TaskRow | null): Error {
-  const found = row === null ? 'no row of its task' : `revision ${row.revision} of task ${row.taskId}`;
-  const named = 'row' in write ? ` of task ${write.row.taskId}, revision ${write.row.revision}` : '';
-  return new Error(`the store has ${found}, which is not what the ${write.kind}${named} expects`);
-}
-
-function bodyFor(taskId: string, bodies: ReadonlyMap<string, TaskBody>): TaskBody {
-  const body = bodies.get(taskId);
-  if (body === undefined) throw new Error(`the store returned no body of task ${taskId}, which is to be handed out`);
-  return body;
 }

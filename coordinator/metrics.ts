@@ -1,6 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { CoreEvent, FleetStatsView } from './core/outputs.js';
 import type { BatchFigures } from './engine.js';
+import type { DiskRoom } from './free-space.js';
 import type { Purged } from './retention.js';
 import { reuseRate } from './services/fleet-view.js';
 import type { TaskServiceFigures } from './services/task-service.js';
@@ -17,6 +18,8 @@ export interface MetricsSources {
   readonly version: string;
   readonly stats: () => FleetStatsView;
   readonly store: () => StoreStats;
+  /** The store's disk; null: it is on none. */
+  readonly disk: (() => DiskRoom | null) | null;
   readonly sessions: () => Readonly<SessionFigures>;
   readonly inboxSize: () => number;
   readonly waiting: () => TaskServiceFigures;
@@ -216,13 +219,19 @@ function addTotals({ stats }: MetricsSources, registers: Registry[]): void {
   total('remuda_stalled_seconds_total', stalled, () => stats().totals.stalledMs / 1_000);
 }
 
-function addStoreGauges({ store }: MetricsSources, registers: Registry[]): void {
+function addStoreGauges({ store, disk }: MetricsSources, registers: Registry[]): void {
   addGauge('remuda_store_bytes', 'Bytes that the store has in use.', () => store().usedBytes, registers);
   const limit = 'Bytes in use at which the store has no room for new tasks.';
   addGauge('remuda_store_limit_bytes', limit, () => store().limitBytes, registers);
   const ended = 'Tasks that have ended and are still kept, dead letters included.';
   addGauge('remuda_store_ended_tasks', ended, () => store().endedTasks, registers);
   addGauge('remuda_store_dead_letters', 'Dead letters kept.', () => store().deadLetters, registers);
+  if (disk === null) return;
+  // A disk that does not tell compares with nothing: no alarm.
+  const free = 'Bytes free on the disk of the store.';
+  addGauge('remuda_store_free_bytes', free, () => disk()?.freeBytes ?? NaN, registers);
+  const minFree = 'Bytes free on the disk of the store below which new tasks are refused.';
+  addGauge('remuda_store_min_free_bytes', minFree, () => disk()?.minFreeBytes ?? NaN, registers);
 }
 
 function addTraffic({ sessions, inboxSize, waiting }: MetricsSources, registers: Registry[]): void {

@@ -80,11 +80,15 @@ function countFields({
   const stuck = attempts?.abandonedCount ?? 0;
   if (stuck > 0) fields.push(['', `${stuck} by attempts that do not stop (see: remuda workers)`]);
   if (store !== undefined) {
-    const { endedCount, deadLetterCount, usedBytes, limitBytes } = store;
+    const { endedCount, deadLetterCount, usedBytes, limitBytes, freeBytes, minFreeBytes = 0n } = store;
     fields.push(
       ['kept', `${endedCount} ended, of these ${deadLetterCount} dead letters`],
       ['store', `${bytesText(usedBytes)}${limitBytes > 0n ? ` of ${bytesText(limitBytes)}` : ''}`],
     );
+    if (freeBytes !== undefined) {
+      const refused = freeBytes < minFreeBytes ? ': new tasks are refused' : '';
+      fields.push(['disk', `${bytesText(freeBytes)} free, ${bytesText(minFreeBytes)} left to what runs${refused}`]);
+    }
   }
   if (totals === undefined) return fields;
   const { submittedCount, assignedCount, succeededCount, deadLetteredCount, cancelledCount, expiredCount } = totals;

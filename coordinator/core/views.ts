@@ -80,6 +80,13 @@ function overdueText({ holds }: WorkerRecord): string {
   return `${overdue} attempt(s) have ended without its word, long after their time-out or cancel; each takes a slot until it confirms, or its process ends`;
 }
 
+/** Slots of all workers that may still report what they hold, also of those that are away for a while. */
+export function knownSlots(state: SchedulerState): number {
+  let slots = 0;
+  for (const { hello } of state.incarnations.values()) slots += hello?.slots ?? 0;
+  return slots;
+}
+
 export function fleetStats(state: SchedulerState): FleetStatsView {
   const workers = { ready: 0, suspect: 0, draining: 0, disconnected: 0, slots: 0, slotsUsed: 0 };
   for (const worker of state.workersById.values()) {

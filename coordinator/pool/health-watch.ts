@@ -19,6 +19,8 @@ const ZOMBIE_RECENT_MS = 60_000;
 export class HealthWatch {
   /** The store refuses what it may take later. */
   storeRefusing = false;
+  /** The store's disk has too little room for new tasks. */
+  diskLow = false;
   #status: PoolHealth['status'] = 'healthy';
   #givenUp = 0;
   #zombieTimer: NodeJS.Timeout | undefined;
@@ -30,7 +32,7 @@ export class HealthWatch {
       minWorkers: this.options.minWorkers,
       givenUp: this.#givenUp,
       zombieRecent: this.#zombieTimer === undefined ? 0 : 1,
-      storeRefusing: this.storeRefusing ? 1 : 0,
+      storeRefusing: this.storeRefusing || this.diskLow ? 1 : 0,
     };
   }
 

@@ -178,6 +178,11 @@ export class PoolFleet implements CoordinatorObserver {
     this.#refresh();
   }
 
+  onDiskLow(disk: unknown): void {
+    this.#health.diskLow = disk !== null;
+    this.#refresh();
+  }
+
   /** Attempts of the pool's workers that the coordinator has not heard the end of. */
   #holds(): number {
     let holds = 0;

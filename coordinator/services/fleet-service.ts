@@ -25,7 +25,7 @@ import { pageToken, parsePage } from './pages.js';
 import { unary } from './unary.js';
 
 export interface FleetServiceOptions {
-  readonly engine: DrainingEngine & Pick<Engine, 'storeCounts'>;
+  readonly engine: DrainingEngine & Pick<Engine, 'storeCounts' | 'disk'>;
   readonly runtime: Runtime;
   /** The coordinator's version. */
   readonly version: string;
@@ -101,6 +101,6 @@ export class FleetServiceImplementation {
     const { engine, version, startWallMs } = this.#options;
     const reply = await askOnce(engine, (token) => ({ kind: 'fleetStats', token }));
     if (reply.kind !== 'fleetStats') throw unexpectedReply(reply);
-    return statsView(reply.stats, { version, startWallMs, store: engine.storeCounts() });
+    return statsView(reply.stats, { version, startWallMs, store: engine.storeCounts(), disk: engine.disk });
   }
 }

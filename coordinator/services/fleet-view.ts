@@ -85,6 +85,7 @@ export interface StatsFrame {
   readonly version: string;
   readonly startWallMs: number;
   readonly store: ReturnType<Engine['storeCounts']>;
+  readonly disk: Engine['disk'];
 }
 
 const MAX_DRAINS_SHOWN = 100;
@@ -92,7 +93,7 @@ const MAX_DRAINS_SHOWN = 100;
 /** The fleet's counts as the contract shows them. */
 export function statsView(
   stats: core.FleetStatsView,
-  { version, startWallMs, store }: StatsFrame,
+  { version, startWallMs, store, disk }: StatsFrame,
 ): GetFleetStatsResponse {
   const { workers } = stats;
   return create(GetFleetStatsResponseSchema, {
@@ -120,6 +121,7 @@ export function statsView(
       deadLetterCount: BigInt(store.deadLetters),
       usedBytes: BigInt(store.usedBytes),
       limitBytes: BigInt(store.limitBytes),
+      ...(disk === null ? {} : { freeBytes: BigInt(disk.freeBytes), minFreeBytes: BigInt(disk.minFreeBytes) }),
     }),
     drains: stats.drains.slice(0, MAX_DRAINS_SHOWN).map(drainView),
     types: stats.types.map(({ type, tasks, readyWorkers }) =>

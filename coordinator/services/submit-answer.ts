@@ -4,6 +4,7 @@ import { FleetError, quoted } from '../../proto/fleet-error.js';
 import { TaskState } from '../../proto/gen/remuda/v1/task_pb.js';
 import { SubmitTaskResponseSchema, type SubmitTaskResponse } from '../../proto/gen/remuda/v1/task_service_pb.js';
 import type { EngineReply } from '../engine.js';
+import type { DiskRoom } from '../free-space.js';
 import { unexpectedReply } from './asking.js';
 
 /**
@@ -27,14 +28,8 @@ export function submitAnswer(reply: EngineReply): SubmitTaskResponse {
     }
     case 'queueFull':
       throw queueFull(reply.limit);
-    case 'storeFull': {
-      const message =
-        'the store has no room for another task; wait until ended ones are no longer kept, or raise --max-store-bytes';
-      throw new FleetError(Code.RESOURCE_EXHAUSTED, 'STORE_FULL', message, {
-        retryDelayMs: 1_000,
-        quota: { subject: 'coordinator', description: 'bytes in use in the store: at most --max-store-bytes' },
-      });
-    }
+    case 'storeFull':
+      throw reply.disk === null ? storeFull() : diskLow(reply.disk);
     case 'deadlinePassed': {
       const description = `passed ${Math.ceil(reply.lateMs)} ms ago on the coordinator's clock; give a time to come`;
       throw FleetError.invalid('INVALID_TASK', [{ field: 'options.deadline', description }]);
@@ -42,6 +37,24 @@ export function submitAnswer(reply: EngineReply): SubmitTaskResponse {
     default:
       throw unexpectedReply(reply);
   }
+}
+
+function storeFull(): FleetError {
+  const message =
+    'the store has no room for another task; wait until ended ones are no longer kept, or raise --max-store-bytes';
+  return new FleetError(Code.RESOURCE_EXHAUSTED, 'STORE_FULL', message, {
+    retryDelayMs: 1_000,
+    quota: { subject: 'coordinator', description: 'bytes in use in the store: at most --max-store-bytes' },
+  });
+}
+
+function diskLow({ folder, freeBytes, minFreeBytes }: DiskRoom): FleetError {
+  const message = `the disk of the store has ${freeBytes} bytes free in ${folder}, and new tasks leave ${minFreeBytes} (--min-free-bytes and 1 MiB a slot) to those that run; make room there`;
+  return new FleetError(Code.RESOURCE_EXHAUSTED, 'STORE_FULL', message, {
+    metadata: { folder, free_bytes: String(freeBytes), min_free_bytes: String(minFreeBytes) },
+    retryDelayMs: 1_000,
+    quota: { subject: 'coordinator', description: `bytes free on the disk of the store: at least ${minFreeBytes}` },
+  });
 }
 
 /** The coordinator holds as many unfinished tasks as it may. */

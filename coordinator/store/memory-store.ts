@@ -116,6 +116,10 @@ export class MemoryStore implements Store {
     return writes.map((write) => this.#apply(write));
   }
 
+  look(): Promise<void> {
+    return Promise.resolve();
+  }
+
   get roomBytes(): number {
     return Math.max(0, this.#limitBytes - this.#disk.bytes);
   }
@@ -128,6 +132,7 @@ export class MemoryStore implements Store {
       deadLetters: dead.size,
       usedBytes: bytes,
       limitBytes: this.#limitBytes,
+      disk: null,
     };
   }
 

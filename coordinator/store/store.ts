@@ -103,7 +103,14 @@ export class StoreError extends Error {
   }
 }
 
-/** Sizes, for bounds, metrics and people: as of the newest commit that was answered. */
+/** The file system that a store is on. */
+export interface StoreDisk {
+  readonly folder: string;
+  /** What an ordinary user may still write there, in bytes. */
+  readonly freeBytes: number;
+}
+
+/** Sizes, for bounds, metrics and people: as of the newest commit or look that was answered. */
 export interface StoreStats {
   /** Tasks that have not ended. */
   readonly openTasks: number;
@@ -114,6 +121,8 @@ export interface StoreStats {
   readonly usedBytes: number;
   /** Bytes that new tasks may fill it up to. What ends a task is taken beyond it, too. */
   readonly limitBytes: number;
+  /** Null: it is on none, as `memory:`, or that does not tell. */
+  readonly disk: StoreDisk | null;
 }
 
 /**
@@ -150,7 +159,15 @@ export interface Store {
    */
   commit(writes: readonly Write[]): Promise<readonly WriteResult[]>;
 
-  /** What inserts may still take, in bytes by the core's `storedBytes`. It is for the one who commits to keep to it. */
+  /**
+   * Looks at its surroundings as each commit does, without one: afterwards `stats` tells the free space of now, and files that
+   * somebody has removed, replaced or cut are noticed.
+   *
+   * @throws StoreError BUSY (look again later), IO, CORRUPT
+   */
+  look(): Promise<void>;
+
+  /** What inserts may still take of its own bound, in bytes by the core's `storedBytes`. It is for the one who commits to keep to it. */
   readonly roomBytes: number;
 
   stats(): StoreStats;

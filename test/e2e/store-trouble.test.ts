@@ -1,3 +1,4 @@
+import { renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DatabaseSync } from '@photostructure/sqlite';
@@ -32,6 +33,31 @@ async function refusing(place: Awaited<ReturnType<typeof makeFolder>>) {
   };
   return { program, answer, [Symbol.dispose]: dispose };
 }
+
+describe('a store that is gone', () => {
+  it('ends the coordinator before it acknowledges anything that is not there', async () => {
+    await using place = await makeFolder();
+    const { program, address } = await startCoordinator(['--store', place.store]);
+    using stubs = new Stubs(address);
+    const { taskId } = await stubs.submit({ type: 'nobody' });
+    const away = `${place.folder}.away`;
+    renameSync(place.folder, away);
+    const answers = await Promise.allSettled(Array.from({ length: 20 }, () => stubs.submit({ type: 'nobody' })));
+    expect(answers.filter(({ status }) => status === 'fulfilled')).toEqual([]);
+    expect(await program.exit()).toEqual({ code: 74, signal: null });
+    const { json: line } = await program.line(({ json: found }) => found?.['msg'] === 'fatal', 'its last word');
+    const path = join(place.folder, 'remuda.db');
+    expect(line).toMatchObject({ exit_code: 74, err: { message: expect.stringContaining(`${path} was removed or`) } });
+
+    renameSync(away, place.folder);
+    const again = await startCoordinator(['--store', place.store]);
+    using after = new Stubs(again.address);
+    expect(await after.get(taskId)).toMatchObject({ state: TaskState.QUEUED });
+    // At rest, too.
+    rmSync(path);
+    expect(await again.program.exit()).toEqual({ code: 74, signal: null });
+  });
+});
 
 describe('a store that refuses for a while', () => {
   it('costs nothing: it is told, new tasks are refused, and what had been accepted goes on', async () => {

@@ -121,6 +121,10 @@ export class SimStore implements Store {
     return this.#inner.list(params);
   }
 
+  look(): Promise<void> {
+    return this.#inner.look();
+  }
+
   stats(): StoreStats {
     return this.#inner.stats();
   }

@@ -1,5 +1,5 @@
 /** Lists have a connection of their own: what that means for the file. */
-import { existsSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { existsSync, renameSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync, type DatabaseSyncInstance } from '@photostructure/sqlite';
 import { describe, expect, it } from 'vitest';
@@ -88,8 +88,9 @@ describe('SQLite store: lists', () => {
   it('fails alone: the store goes on without it', async () => {
     const path = join(freshFolder(), 'tasks.db');
     const store = await openedAt(path);
-    rmSync(path);
+    renameSync(path, `${path}.away`);
     await expect(store.list(anyTask)).rejects.toMatchObject({ reason: 'IO' });
+    renameSync(`${path}.away`, path);
     const row = aRow();
     await store.commit(inserts([row]));
     expect(await store.read({ taskIds: [row.taskId], bodies: false })).toEqual([{ row, body: null, result: null }]);

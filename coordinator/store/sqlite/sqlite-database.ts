@@ -16,6 +16,7 @@ import type {
 } from './sqlite-messages.js';
 import { SqliteReads } from './sqlite-reads.js';
 import { SqliteStatements } from './sqlite-statements.js';
+import { StoreFiles } from './store-files.js';
 import { fromSqlite, storeError } from './store-errors.js';
 
 /** A connection whose file is ours, and what is prepared on it. */
@@ -23,6 +24,7 @@ interface OpenFile {
   readonly db: DatabaseSyncInstance;
   readonly statements: SqliteStatements;
   readonly reads: SqliteReads;
+  readonly files: StoreFiles;
 }
 
 /**
@@ -39,7 +41,7 @@ export class SqliteDatabase {
   #db: DatabaseSyncInstance | undefined;
   #file: OpenFile | undefined;
   #epoch = 0;
-  #figures: SqliteFigures = { openTasks: 0, endedTasks: 0, deadLetters: 0, usedBytes: 0 };
+  #figures: SqliteFigures = { openTasks: 0, endedTasks: 0, deadLetters: 0, usedBytes: 0, disk: null };
   #failure: StoreError | undefined;
 
   constructor(options: SqliteThreadData) {
@@ -61,8 +63,9 @@ export class SqliteDatabase {
       this.#epoch = statements.drawEpoch();
       const { open, ended, dead } = statements.countTasks();
       const usedBytes = statements.usedBytes();
-      this.#figures = { openTasks: open, endedTasks: ended, deadLetters: dead, usedBytes };
-      this.#file = { db, statements, reads: new SqliteReads(db, this.#path) };
+      const files = new StoreFiles(db, this.#path);
+      this.#figures = { openTasks: open, endedTasks: ended, deadLetters: dead, usedBytes, disk: files.disk() };
+      this.#file = { db, statements, reads: new SqliteReads(db, this.#path), files };
       const opened: OpenedStore = {
         longestLeaseMs: statements.meta('longest_lease_ms'),
         drains: statements.drains(),
@@ -96,7 +99,8 @@ export class SqliteDatabase {
   commit(text: string, blobs: readonly ArrayBuffer[]): TextAndBlobs {
     const lines = text.split('\n');
     const heads = JSON.parse(lines[0] ?? '[]') as WriteHead[];
-    return this.#guarded(({ db, statements, reads }) => {
+    return this.#guarded(({ db, statements, reads, files }) => {
+      files.requireWhole();
       const before = this.#figures;
       const batch = new SqliteBatch(statements, reads, lines, new BlobReader(blobs), before.deadLetters);
       db.exec('BEGIN IMMEDIATE');
@@ -107,13 +111,25 @@ export class SqliteDatabase {
       for (const [index, head] of heads.entries()) batch.apply(head, index);
       const usedBytes = statements.usedBytes();
       db.exec('COMMIT');
+      files.requireInPlace();
       this.#figures = {
         openTasks: before.openTasks + batch.openTasks,
         endedTasks: before.endedTasks + batch.endedTasks,
         deadLetters: before.deadLetters + batch.deadLetters,
         usedBytes,
+        disk: files.disk(),
       };
       return { text: JSON.stringify({ ...batch.answer, ...this.#figures }), blobs: batch.bodies.finish() };
+    });
+  }
+
+  /** The files and the disk, seen as by a commit. */
+  look(): SqliteFigures {
+    return this.#guarded(({ files }) => {
+      files.requireWhole();
+      files.requireInPlace();
+      this.#figures = { ...this.#figures, disk: files.disk() };
+      return this.#figures;
     });
   }
 

@@ -7,7 +7,7 @@
  */
 import type { Write } from '../../core/outputs.js';
 import { TASK_STATES, type Content, type TaskBody, type TaskState } from '../../core/task.js';
-import type { OpenedStore, StoreErrorReason } from '../store.js';
+import type { OpenedStore, StoreErrorReason, StoreStats } from '../store.js';
 import { BlobWriter } from './blobs.js';
 import { recordText } from './record.js';
 
@@ -17,7 +17,7 @@ export interface SqliteThreadData {
   readonly maxFileBytes: number | null;
 }
 
-export type SqliteOp = 'open' | 'loadOpen' | 'read' | 'commit' | 'close' | 'list';
+export type SqliteOp = 'open' | 'loadOpen' | 'read' | 'commit' | 'look' | 'close' | 'list';
 
 export interface SqliteCall {
   readonly id: number;
@@ -72,13 +72,7 @@ export type OtherWrite = Exclude<Write, { kind: 'insert' | 'update' }>;
 export type WriteHead = InsertHead | UpdateHead | OtherWrite;
 
 /** What the file holds, after a call that may have changed it. */
-export interface SqliteFigures {
-  readonly openTasks: number;
-  /** Dead letters included. */
-  readonly endedTasks: number;
-  readonly deadLetters: number;
-  readonly usedBytes: number;
-}
+export type SqliteFigures = Omit<StoreStats, 'limitBytes'>;
 
 export interface OpenAnswer extends SqliteFigures {
   readonly opened: OpenedStore;

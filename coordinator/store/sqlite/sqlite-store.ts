@@ -52,7 +52,7 @@ export class SqliteStore implements Store {
   #owner: ThreadCalls | undefined;
   #lister: ThreadCalls | undefined;
   #closed: Promise<void> | undefined;
-  #figures: SqliteFigures = { openTasks: 0, endedTasks: 0, deadLetters: 0, usedBytes: 0 };
+  #figures: SqliteFigures = { openTasks: 0, endedTasks: 0, deadLetters: 0, usedBytes: 0, disk: null };
 
   constructor(options: SqliteStoreOptions) {
     this.#options = options;
@@ -114,6 +114,10 @@ export class SqliteStore implements Store {
       }
       return results;
     });
+  }
+
+  async look(): Promise<void> {
+    this.#figures = JSON.parse((await this.#call('look')).text) as SqliteFigures;
   }
 
   get roomBytes(): number {

@@ -18,6 +18,8 @@ function run(database: SqliteDatabase, { op, text, blobs }: SqliteCall): TextAnd
     }
     case 'commit':
       return database.commit(text, blobs);
+    case 'look':
+      return onlyText(JSON.stringify(database.look()));
     case 'list':
       throw new Error('lists have a thread of their own');
     case 'close':

@@ -12,6 +12,12 @@ const REASONS: Readonly<Record<number, StoreErrorReason>> = {
   26: 'NOT_A_STORE',
 };
 
+/**
+ * SQLITE_IOERR_SHMSIZE: the disk has no room for more of the log's index. The commit is undone; its pages are in the log, and a
+ * start after a crash may find it done, as any that was not answered.
+ */
+const NO_ROOM_FOR_INDEX = 4_874;
+
 const ADVICE: Readonly<Record<StoreErrorReason, string>> = {
   BUSY: 'another program has it locked; close that program',
   FULL: 'make room on its disk',
@@ -33,7 +39,9 @@ export function storeError(reason: StoreErrorReason, path: string, what: string,
 export function fromSqlite(error: unknown, path: string): StoreError {
   if (error instanceof StoreError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  return storeError(REASONS[resultCode(error) & 0xff] ?? 'IO', path, message, error);
+  const code = resultCode(error);
+  const reason = code === NO_ROOM_FOR_INDEX ? 'FULL' : (REASONS[code & 0xff] ?? 'IO');
+  return storeError(reason, path, message, error);
 }
 
 /** SQLite's result code; 0 if the error is not from SQLite. */

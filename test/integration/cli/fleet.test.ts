@@ -150,12 +150,14 @@ describe('remuda stats', { timeout: 60_000 }, () => {
       stats: () => ({
         store: {
           ...{ endedCount: 12n, deadLetterCount: 3n, usedBytes: 1_572_864n, limitBytes: 8n * 1_073_741_824n },
+          ...{ freeBytes: 104_857_600n, minFreeBytes: 268_435_456n },
         },
         drains: [{ workerPattern: 'a/*', createTime: hoursAgo(1) }],
       }),
     });
     const { stdout } = await remuda(coordinator.address, ['stats']);
     expect(stdout).toMatch(/kept +12 ended, of these 3 dead letters\nstore +1\.5 MiB of 8\.0 GiB/);
+    expect(stdout).toMatch(/disk +100\.0 MiB free, 256\.0 MiB left to what runs: new tasks are refused/);
     expect(stdout).toMatch(/DRAIN {2}HELD\na\/\* +1h/);
   });
 });

@@ -45,6 +45,10 @@ class Notes extends EventEmitter implements CoordinatorObserver {
     this.emit('note');
   }
 
+  onDiskLow(): void {
+    // Not on a disk of this size.
+  }
+
   onStoreTrouble(message: string | null): void {
     this.all.push({ trouble: message });
     this.emit('note');

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import type { WorkerPoolOptions } from '../../../coordinator/pool/index.js';
+import { SmallDisk } from '../../support/small-disk.js';
 import { createWorkerPool, failure, onCleanup, openPool, temporaryDirectory, writeFixture } from './support.js';
 
 const WORKER = fileURLToPath(new URL('../../../dist/worker/index.js', import.meta.url));
@@ -34,6 +35,18 @@ describe('createWorkerPool', () => {
       main: true,
       extra: 'yes',
     });
+  });
+
+  it('should say that a store on a nearly full disk takes no tasks', async (context) => {
+    const disk = new SmallDisk(context, 16);
+    onCleanup(() => disk[Symbol.dispose]());
+    const { pool } = await openPool({ store: `sqlite:${join(disk.folder, 'pool.db')}`, poolSize: 1 });
+    expect(await failure(pool.submitTask({ type: 'echo' }))).toMatchObject({
+      reason: 'STORE_FULL',
+      metadata: { folder: disk.folder, min_free_bytes: expect.stringMatching(/^26[89]/) },
+    });
+    const { health } = pool.getPoolMetrics();
+    expect(health).toEqual({ status: 'unhealthy', reasons: ['the store takes no new tasks; the log says why'] });
   });
 
   it("should reject with the worker's own error", async () => {

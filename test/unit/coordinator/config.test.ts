@@ -22,6 +22,7 @@ const FLAGS: readonly [string, keyof CoordinatorConfig, [string, unknown], [stri
   ['http', 'http', ['127.0.0.1:1', tcp('127.0.0.1', 1)], ['off', null], tcp('127.0.0.1', 7_071)],
   ['store', 'store', ['memory:', 'memory:'], ['sqlite:/x.db', 'sqlite:/x.db'], 'sqlite:./remuda.db'],
   ['max-store-bytes', 'maxStoreBytes', ['16777216', 2 ** 24], ['1099511627776', 2 ** 40], 8 * 2 ** 30],
+  ['min-free-bytes', 'minFreeBytes', ['0', 0], ['1099511627776', 2 ** 40], 256 * 2 ** 20],
   ['heartbeat-interval', 'heartbeatIntervalMs', ['100ms', 100], ['5m', 300_000], 5_000],
   ['lease', 'leaseMs', ['10s', 10_000], ['1h', 3_600_000], 15_000],
   ['stuck-grace', 'stuckGraceMs', ['100ms', 100], ['10m', 600_000], 10_000],

@@ -18,7 +18,14 @@ const OPTIONS = {
 } as const satisfies RetentionOptions;
 
 const WALL_MS = 1_000_000;
-const CALM: StoreStats = { openTasks: 0, endedTasks: 100, deadLetters: 0, usedBytes: 1_000, limitBytes: 10_000 };
+const CALM: StoreStats = {
+  openTasks: 0,
+  endedTasks: 100,
+  deadLetters: 0,
+  usedBytes: 1_000,
+  limitBytes: 10_000,
+  disk: null,
+};
 
 /** A retention whose first look at what is old is behind it. */
 function setup(options: Partial<RetentionOptions> = {}) {
