@@ -22,8 +22,9 @@ export class StoreWatch {
   readonly #options: StoreWatchOptions;
   readonly #freeSpace: FreeSpace;
   #nextLookMonoMs = 0;
-  /** As of the newest look: counting them at each commit would be a walk over all workers. */
+  /** Counted once in {@link LOOK_MS}: at each commit it would be a walk over all workers. */
   #slots = 0;
+  #slotsDueMonoMs = 0;
 
   constructor(options: StoreWatchOptions) {
     this.#options = options;
@@ -45,7 +46,12 @@ export class StoreWatch {
   /** The store has looked at its files and disk, as with each commit. */
   seen(): void {
     const { store, runtime } = this.#options;
-    this.#nextLookMonoMs = runtime.now().monoMs + LOOK_MS;
+    const { monoMs } = runtime.now();
+    this.#nextLookMonoMs = monoMs + LOOK_MS;
+    if (monoMs >= this.#slotsDueMonoMs) {
+      this.#slots = this.#options.slots();
+      this.#slotsDueMonoMs = monoMs + LOOK_MS;
+    }
     this.#freeSpace.see(store.stats().disk, this.#slots);
   }
 
@@ -55,7 +61,6 @@ export class StoreWatch {
     this.#nextLookMonoMs = Infinity;
     this.#options.store.look().then(
       () => {
-        this.#slots = this.#options.slots();
         this.seen();
       },
       (error: unknown) => {
