@@ -116,6 +116,16 @@ class Simulation {
   }
 
   async run(): Promise<SimReport> {
+    try {
+      await this.#play();
+    } catch (error) {
+      // Thrown by what is simulated, where no caller of it is to blame.
+      this.#model.fail('nothing throws', error instanceof Error ? (error.stack ?? error.message) : String(error));
+    }
+    return this.#report();
+  }
+
+  async #play(): Promise<void> {
     const { faultsMs, faults, seats, tasks, latencyMs } = this.#plan;
     const clock = this.#clock;
     const parts = { clock, random: this.#random.fork(), trace: this.#trace, model: this.#model };
@@ -143,7 +153,6 @@ class Simulation {
     scheduleFaults(faults, faultsMs, victims, this.#faultCount);
     await this.#runFor(faultsMs);
     await this.#calmDown();
-    return this.#report();
   }
 
   #makeCoordinatorParts(): CoordinatorParts {
