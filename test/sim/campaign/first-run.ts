@@ -2,32 +2,32 @@ import type { SimReport } from '../simulation.js';
 import type { RunSeed } from './campaign.js';
 import type { SeedRun } from './seed-thread.js';
 
-export interface FoundRun<T extends SeedRun> {
-  readonly run: T;
-  readonly report: SimReport;
-  /** How many runs it took, this one included. */
+/** What a search among runs came to. */
+export interface FirstRun<T extends SeedRun> {
+  /** Null: none is as wanted. */
+  readonly found: { readonly run: T; readonly report: SimReport } | null;
+  /** How many were looked at, the one found included. */
   readonly tried: number;
 }
 
 /**
- * The first of the runs whose report is as wanted; null if none is. Several are made at a time, and still it is the first in
- * their order, whatever each takes.
+ * The first of the runs whose report is as wanted. Several are made at a time, and still it is the first in their order,
+ * whatever each takes.
  */
 export async function firstRun<T extends SeedRun>(
   runs: Iterable<T>,
-  isWanted: (report: SimReport) => boolean,
+  isWanted: (report: SimReport) => boolean | Promise<boolean>,
   { jobs, runSeed }: { readonly jobs: number; readonly runSeed: RunSeed },
-): Promise<FoundRun<T> | null> {
+): Promise<FirstRun<T>> {
   let tried = 0;
-  for (const some of batches(runs, jobs)) {
-    const reports = await Promise.all(some.map(runSeed));
-    for (const [index, run] of some.entries()) {
+  for (const batch of batches(runs, jobs)) {
+    const reports = await Promise.all(batch.map(async (run) => ({ run, report: await runSeed(run) })));
+    for (const one of reports) {
       tried += 1;
-      const report = reports[index];
-      if (report !== undefined && isWanted(report)) return { run, report, tried };
+      if (await isWanted(one.report)) return { found: one, tried };
     }
   }
-  return null;
+  return { found: null, tried };
 }
 
 function* batches<T>(items: Iterable<T>, size: number): Iterable<T[]> {

@@ -27,10 +27,10 @@ export async function shrink(
   const isSame = (report: SimReport): boolean => report.violation?.rule === violation?.rule;
   const faults = Object.values(failed.faults).reduce((sum, count) => sum + count, 0);
   const runsByFaults = below(faults).map((maxFaults) => ({ seed, maxFaults, maxTasks: failed.tasks }));
-  const byFaults = await firstRun(runsByFaults, isSame, pool);
+  const byFaults = (await firstRun(runsByFaults, isSame, pool)).found;
   const maxFaults = byFaults?.run.maxFaults ?? faults;
   const runsByTasks = below(failed.tasks).map((maxTasks) => ({ seed, maxFaults, maxTasks }));
-  const byTasks = await firstRun(runsByTasks, isSame, pool);
+  const byTasks = (await firstRun(runsByTasks, isSame, pool)).found;
   const { report } = byTasks ?? byFaults ?? { report: failed };
   return { maxFaults, maxTasks: byTasks?.run.maxTasks ?? failed.tasks, report };
 }
