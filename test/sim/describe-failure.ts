@@ -1,12 +1,26 @@
+import type { RunLimits } from './campaign/seed-thread.js';
 import type { SimReport } from './simulation.js';
 
-/** What a person needs to know of a seed that failed: the rule, what led there, and how to have it again. */
-export function describeFailure({ seed, violation, newest, simulatedMs }: SimReport): string {
-  const rule = violation === null ? 'none' : `${violation.rule}\n  ${violation.details}`;
+/** Lines of the trace that a person reads; the command prints all of it. */
+const SHOWN_LINES = 40;
+
+/** What a person needs to know of a run that failed: the rule, what led there, and how to have it again. */
+export function describeFailure(report: SimReport, limits: RunLimits = {}): string {
+  const { newest } = report;
   return [
-    `seed ${seed} breaks a rule after ${Math.round(simulatedMs)} simulated ms: ${rule}`,
-    'what led there:',
-    ...newest.map((line) => `  ${line}`),
-    `again: npm run build && node dist/test/sim/main.js --seed ${seed} --trace`,
+    `${summarizeFailure(report)}\n  ${report.violation?.details ?? ''}`,
+    ...(newest.length === 0 ? [] : ['what led there:', ...newest.slice(-SHOWN_LINES).map((line) => `  ${line}`)]),
+    `again: ${againCommand(report.seed, limits)}`,
   ].join('\n');
+}
+
+/** One line: which seed broke which rule, and when. */
+export function summarizeFailure({ seed, violation, simulatedMs }: SimReport): string {
+  return `seed ${seed} breaks a rule after ${Math.round(simulatedMs)} simulated ms: ${violation?.rule ?? 'none'}`;
+}
+
+function againCommand(seed: number, { maxFaults, maxTasks }: RunLimits): string {
+  const faults = maxFaults === undefined ? '' : ` --faults ${maxFaults}`;
+  const tasks = maxTasks === undefined ? '' : ` --tasks ${maxTasks}`;
+  return `npm run sim -- --from ${seed} --seeds 1${faults}${tasks} --trace`;
 }

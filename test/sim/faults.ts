@@ -22,8 +22,25 @@ export interface Victims {
 
 const DIRECTIONS: readonly Direction[] = ['both', 'toWorker', 'toCoordinator'];
 
-/** Lets the planned faults happen, each at times of its own, until `untilMs`. */
-export function scheduleFaults(plan: FaultPlan, untilMs: number, victims: Victims): void {
+/** How often each fault has happened, by its kind; and how many may, of all kinds together. */
+export class FaultCount {
+  readonly byKind: Record<string, number> = {};
+  #sum = 0;
+
+  /** @param max The first so many happen, and no other */
+  constructor(private readonly max: number) {}
+
+  /** Counts one more, and returns true; false if there have been as many as may be. */
+  add(kind: string): boolean {
+    if (this.#sum >= this.max) return false;
+    this.#sum += 1;
+    this.byKind[kind] = (this.byKind[kind] ?? 0) + 1;
+    return true;
+  }
+}
+
+/** Lets the planned faults happen, each at times of its own, until `untilMs`, as far as `count` lets them. */
+export function scheduleFaults(plan: FaultPlan, untilMs: number, victims: Victims, count: FaultCount): void {
   const { clock, random } = victims;
   for (const [name, act] of Object.entries(FAULTS) as [keyof FaultPlan, (victims: Victims) => void][]) {
     const meanMs = plan[name];
@@ -32,6 +49,7 @@ export function scheduleFaults(plan: FaultPlan, untilMs: number, victims: Victim
       const waitMs = random.gap(meanMs);
       if (clock.nowMs + waitMs >= untilMs) return;
       clock.after(waitMs, () => {
+        if (!count.add(name)) return;
         act(victims);
         next();
       });

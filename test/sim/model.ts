@@ -38,6 +38,8 @@ export interface SeenTask {
   /** A submit was answered. */
   acknowledged: boolean;
   cancelAsked: boolean;
+  /** The cancel was answered while the task had not ended. */
+  cancelAcknowledged: boolean;
   /** Number of the newest attempt that left for a worker. */
   newestAttempt: number;
   /** Attempts whose SUCCEEDED the coordinator has accepted. */
@@ -88,6 +90,7 @@ export class Model {
       attempts: [],
       acknowledged: false,
       cancelAsked: false,
+      cancelAcknowledged: false,
       newestAttempt: 0,
       acceptedSuccess: new Set(),
       acceptedFailures: new Set(),
@@ -98,6 +101,8 @@ export class Model {
   /** Invariant 3: the engine lets an assignment out. `row` is what the disk has of its task. */
   assignmentIsDurable(ref: AttemptRef, row: TaskRow | undefined): void {
     this.trace.add('coordinator', `lets ${nameOf(ref)} out for ${row?.workerId}`);
+    if (this.tasks.get(ref.taskId)?.cancelAcknowledged === true)
+      this.fail('what was cancelled is not handed out again', attemptKey(ref));
     if (row?.state === 'RUNNING' && attemptKey(row) === attemptKey(ref)) return;
     const onDisk = row === undefined ? 'nothing' : `${row.state} ${attemptKey(row)}`;
     this.fail('an assignment is on disk before it leaves', `${attemptKey(ref)}, on disk: ${onDisk}`);

@@ -166,7 +166,10 @@ export class SimClient {
     this.#call(
       (token) => ({ kind: 'cancel', token, taskId: this.plan.taskId }),
       ANSWER_TIMEOUT_MS,
-      () => true,
+      (reply) => {
+        if (reply?.kind === 'cancelled' && !hasEnded(reply.state)) this.#seen.cancelAcknowledged = true;
+        return true;
+      },
     );
   }
 

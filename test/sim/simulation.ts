@@ -12,7 +12,7 @@ import type { SessionTerms } from '../../coordinator/session/session.js';
 import { MemoryDisk } from '../../coordinator/store/memory-store.js';
 import type { SessionEffect } from '../../worker/session-effects.js';
 import { SimClock } from './clock.js';
-import { scheduleFaults } from './faults.js';
+import { FaultCount, scheduleFaults } from './faults.js';
 import { Model, type Violation } from './model.js';
 import { SimNetwork } from './network.js';
 import { drawPlan, type HandlerPlan, type SimPlan } from './plan.js';
@@ -42,6 +42,10 @@ export interface SimOptions {
   readonly sabotage?: Sabotage;
   /** Gets every line of the trace. */
   readonly print?: (line: string) => void;
+  /** Only the first so many faults happen; up to then the run is the same. Default: all. */
+  readonly maxFaults?: number;
+  /** Only the first so many of the plan's tasks are submitted. Default: all. */
+  readonly maxTasks?: number;
 }
 
 /** How a run went. */
@@ -58,6 +62,10 @@ export interface SimReport {
   /** Tasks by the state that clients saw them end in. */
   readonly ends: Readonly<Record<string, number>>;
   readonly attempts: number;
+  /** How many faults happened, by kind. */
+  readonly faults: Readonly<Record<string, number>>;
+  /** Tasks that clients had to submit. */
+  readonly tasks: number;
 }
 
 const CALM: HandlerPlan = { slow: 0, fails: 0, failsForGood: 0, hangs: 0, ignoresAbort: 0, neverSettles: 0 };
@@ -80,6 +88,8 @@ class Simulation {
   readonly #weather: StoreWeather;
   readonly #disk = new MemoryDisk();
   readonly #sabotage: Sabotage;
+  readonly #faultCount: FaultCount;
+  readonly #maxTasks: number;
   readonly #coordinatorParts: CoordinatorParts;
   #coordinator: SimCoordinator;
   #seats: SimSeat[] = [];
@@ -88,9 +98,11 @@ class Simulation {
 
   constructor(
     private readonly seed: number,
-    { sabotage = {}, print }: SimOptions,
+    { sabotage = {}, print, maxFaults = Infinity, maxTasks = Infinity }: SimOptions,
   ) {
     const clock = this.#clock;
+    this.#faultCount = new FaultCount(maxFaults);
+    this.#maxTasks = maxTasks;
     this.#sabotage = sabotage;
     this.#trace = new Trace(() => clock.nowMs, print);
     this.#model = new Model(clock, this.#trace);
@@ -104,6 +116,16 @@ class Simulation {
   }
 
   async run(): Promise<SimReport> {
+    try {
+      await this.#play();
+    } catch (error) {
+      // Thrown by what is simulated, where no caller of it is to blame.
+      this.#model.fail('nothing throws', error instanceof Error ? (error.stack ?? error.message) : String(error));
+    }
+    return this.#report();
+  }
+
+  async #play(): Promise<void> {
     const { faultsMs, faults, seats, tasks, latencyMs } = this.#plan;
     const clock = this.#clock;
     const parts = { clock, random: this.#random.fork(), trace: this.#trace, model: this.#model };
@@ -116,16 +138,21 @@ class Simulation {
     this.#seats = seats.map((seat) => new SimSeat(workerParts, seat, tellOfEnd));
     const lost = (): number => (this.#calm ? 0 : this.#plan.lostCalls);
     const coordinator = (): SimCoordinator => this.#coordinator;
-    this.#clients = tasks.map((task) => new SimClient({ ...parts, coordinator, latencyMs, lost }, task));
-    scheduleFaults(faults, faultsMs, {
+    const clientParts = { ...parts, coordinator, latencyMs, lost };
+    const draws = this.#random.fork();
+    // Each draws from a stream of its own: one that is left out changes nothing for the others.
+    this.#clients = tasks
+      .slice(0, this.#maxTasks)
+      .map((task) => new SimClient({ ...clientParts, random: draws.fork() }, task));
+    const victims = {
       ...{ clock, random: this.#random.fork(), trace: this.#trace, network: this.#network },
       ...{ weather: this.#weather, seats: this.#seats },
-      crashCoordinator: (silently) => this.#crashCoordinator(silently),
-      restartCoordinator: (holdMs) => this.#restartCoordinator(holdMs),
-    });
+      crashCoordinator: (silently: boolean) => this.#crashCoordinator(silently),
+      restartCoordinator: (holdMs: number) => this.#restartCoordinator(holdMs),
+    };
+    scheduleFaults(faults, faultsMs, victims, this.#faultCount);
     await this.#runFor(faultsMs);
     await this.#calmDown();
-    return this.#report();
   }
 
   #makeCoordinatorParts(): CoordinatorParts {
@@ -273,6 +300,8 @@ class Simulation {
       events,
       ends,
       attempts,
+      faults: this.#faultCount.byKind,
+      tasks: this.#clients.length,
     };
   }
 }

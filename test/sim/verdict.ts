@@ -39,6 +39,8 @@ function checkEnd(task: SeenTask, row: TaskRow, result: string | null, wallMs: n
   const silent = attempts.filter(({ accepted }) => !accepted).length;
   must(row.crashCount <= silent, 'only a crash is counted as one', `${row.crashCount} counted, ${silent} seen`);
   must(row.attempt >= task.newestAttempt, 'an attempt that left is on record', `${row.attempt}, ${task.newestAttempt}`);
+  const fits = row.state === 'SUCCEEDED' || row.state === 'CANCELLED';
+  must(fits || !task.cancelAcknowledged, 'an acknowledged cancel is the end, or a success is', row.state);
   const deadlineMs = plan.spec.deadlineWallMs ?? Infinity;
   switch (row.state) {
     case 'SUCCEEDED': {
