@@ -13,6 +13,9 @@ interface SimEvent {
 /** 2026-01-01: where the simulated wall clock begins, in milliseconds since 1970. */
 const WALL_START_MS = 1_767_225_600_000;
 
+/** No monotonic clock is further off, as a share of the time: ten times what quartz does. */
+export const MAX_DRIFT = 0.003;
+
 /** All time there is in a simulation: one queue of events, ordered by time, then by when they were added. */
 export class SimClock {
   #heap: SimEvent[] = [];
@@ -22,11 +25,6 @@ export class SimClock {
   /** Milliseconds since the simulation began. */
   get nowMs(): number {
     return this.#nowMs;
-  }
-
-  /** What every wall clock shows: whole milliseconds since 1970. */
-  get wallMs(): number {
-    return WALL_START_MS + Math.floor(this.#nowMs);
   }
 
   /** How many events have been added so far. */
@@ -92,13 +90,65 @@ function isBefore(a: SimEvent, b: SimEvent): boolean {
   return a.atMs < b.atMs || (a.atMs === b.atMs && a.sequence < b.sequence);
 }
 
+/** The wall clock of a machine: people and time services set it. */
+export class WallClock {
+  /** From when on it has been how much ahead, oldest first. */
+  readonly #settings: { readonly fromMs: number; readonly aheadMs: number }[] = [{ fromMs: 0, aheadMs: 0 }];
+
+  constructor(private readonly clock: SimClock) {}
+
+  /** Whole milliseconds since 1970, as it shows them now. */
+  get nowMs(): number {
+    return wallAt(this.clock.nowMs) + this.#aheadMs;
+  }
+
+  /** Sets it ahead of the true time by so much; negative: behind. */
+  set(aheadMs: number): void {
+    this.#settings.push({ fromMs: this.clock.nowMs, aheadMs });
+  }
+
+  /** The latest that it has shown since a simulated time. */
+  latestSinceMs(sinceMs: number): number {
+    let latestMs = -Infinity;
+    for (const [index, { aheadMs }] of this.#settings.entries()) {
+      const untilMs = this.#settings[index + 1]?.fromMs ?? this.clock.nowMs;
+      if (untilMs >= sinceMs) latestMs = Math.max(latestMs, wallAt(untilMs) + aheadMs);
+    }
+    return latestMs;
+  }
+
+  get #aheadMs(): number {
+    return this.#settings.at(-1)?.aheadMs ?? 0;
+  }
+}
+
+/** What a wall clock that is right shows at a simulated time. */
+export function wallAt(ms: number): number {
+  return WALL_START_MS + Math.floor(ms);
+}
+
+/** How the clocks of a process run. */
+export interface ProcessClocks {
+  /** Of the monotonic clock and its timers: 1.001 gains a millisecond a second. Default 1. */
+  readonly rate?: number;
+  /** Default: one that is right. */
+  readonly wall?: WallClock;
+}
+
 /** The time of one process: its monotonic clock begins with it, and nothing of it happens once it is dead. */
 export class SimProcess implements Runtime {
   #alive = true;
   readonly #originMs: number;
+  readonly #rate: number;
+  readonly #wall: WallClock;
 
-  constructor(readonly clock: SimClock) {
+  constructor(
+    readonly clock: SimClock,
+    { rate = 1, wall = new WallClock(clock) }: ProcessClocks = {},
+  ) {
     this.#originMs = clock.nowMs - 1_000;
+    this.#rate = rate;
+    this.#wall = wall;
   }
 
   get alive(): boolean {
@@ -106,15 +156,15 @@ export class SimProcess implements Runtime {
   }
 
   get monoMs(): number {
-    return this.clock.nowMs - this.#originMs;
+    return (this.clock.nowMs - this.#originMs) * this.#rate;
   }
 
   now(): Now {
-    return { monoMs: this.monoMs, wallMs: this.clock.wallMs };
+    return { monoMs: this.monoMs, wallMs: this.#wall.nowMs };
   }
 
   after(delayMs: number, run: () => void): () => void {
-    return this.clock.after(delayMs, () => this.#alive && run(), true);
+    return this.clock.after(delayMs / this.#rate, () => this.#alive && run(), true);
   }
 
   defer(run: () => void): void {

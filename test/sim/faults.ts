@@ -1,6 +1,6 @@
 import type { FaultPlan } from './plan.js';
 import type { Prng } from './random.js';
-import type { SimClock } from './clock.js';
+import type { SimClock, WallClock } from './clock.js';
 import type { Direction, SimNetwork } from './network.js';
 import type { SimSeat } from './sim-seat.js';
 import type { StoreWeather } from './sim-store.js';
@@ -13,6 +13,8 @@ export interface Victims {
   readonly trace: Trace;
   readonly network: SimNetwork;
   readonly weather: StoreWeather;
+  /** Of the coordinator's machine. */
+  readonly wall: WallClock;
   readonly seats: readonly SimSeat[];
   /** Ends the coordinator's process; it comes back by itself. */
   readonly crashCoordinator: (silently: boolean) => void;
@@ -20,6 +22,7 @@ export interface Victims {
   readonly restartCoordinator: (holdMs: number) => void;
 }
 
+const HOUR_MS = 3_600_000;
 const DIRECTIONS: readonly Direction[] = ['both', 'toWorker', 'toCoordinator'];
 
 /** Lets the planned faults happen, each at times of its own, until `untilMs`. */
@@ -99,6 +102,18 @@ const FAULTS: Readonly<Record<keyof FaultPlan, (victims: Victims) => void>> = {
     weather.busy = true;
     // The coordinator gives up after 30 s.
     clock.after(random.between(0, 10_000), () => (weather.busy = false));
+  },
+
+  wallStep({ random, wall, trace }) {
+    const aheadMs = random.pick([
+      0,
+      random.between(-5_000, 5_000),
+      random.between(-120_000, 120_000),
+      HOUR_MS,
+      -6 * HOUR_MS,
+    ]);
+    trace.add('FAULT', `the wall clock is set, and now ${(aheadMs / 1_000).toFixed(1)} s ahead`);
+    wall.set(Math.round(aheadMs));
   },
 };
 

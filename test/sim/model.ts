@@ -5,7 +5,7 @@ import type { Assignment, ConnectRequest, ConnectResponse } from '../../proto/ge
 import { attemptKey } from '../../worker/attempt-book.js';
 import type { AbortCause } from '../../worker/task-handler.js';
 import type { Settlement } from '../../worker/session-messages.js';
-import type { SimClock } from './clock.js';
+import { MAX_DRIFT, type SimClock, type WallClock } from './clock.js';
 import type { SeatPlan, TaskPlan } from './plan.js';
 import type { Trace } from './trace.js';
 import { checkEnded } from './verdict.js';
@@ -68,6 +68,8 @@ export class Model {
 
   constructor(
     private readonly clock: SimClock,
+    /** The coordinator's. */
+    private readonly wall: WallClock,
     private readonly trace: Trace,
   ) {}
 
@@ -185,8 +187,9 @@ export class Model {
     }
     if (type !== spec.type) this.fail('a task keeps its type', `${key} ${type}`);
     if (timeoutMs > spec.timeoutMs) this.fail('a time-out is never longer than asked for', `${key} ${timeoutMs}`);
-    if (spec.runTimeWallMs !== null && this.clock.wallMs < spec.runTimeWallMs) {
-      this.fail('nothing runs before its run_time', `${key}, ${spec.runTimeWallMs - this.clock.wallMs} ms early`);
+    const shownMs = this.wall.latestSinceMs(plan.submitAtMs);
+    if (spec.runTimeWallMs !== null && shownMs < spec.runTimeWallMs) {
+      this.fail('nothing runs before its run_time', `${key}, ${spec.runTimeWallMs - shownMs} ms early`);
     }
     for (const [label, value] of Object.entries(spec.requiredLabels)) {
       if (labels[label] !== value) this.fail('a worker has the required labels', `${key} in ${process}`);
@@ -210,7 +213,7 @@ export class Model {
     seen.abortedMs = this.clock.nowMs;
     seen.abortCause = cause;
     this.trace.add(seen.process, `aborts ${nameOf(seen.ref)}: ${cause}`);
-    const ranMs = this.clock.nowMs - seen.enteredMs;
+    const ranMs = (this.clock.nowMs - seen.enteredMs) * (1 + 2 * MAX_DRIFT);
     if (cause === 'TIMED_OUT' && ranMs < seen.timeoutMs && ranMs < OWN_TIMEOUT_MS) {
       this.fail('a time-out is never early', `${key} after ${ranMs} of ${seen.timeoutMs}`);
     }
@@ -226,7 +229,7 @@ export class Model {
     this.#running.get(seen.process)?.delete(seen);
     this.trace.add(seen.process, `settles ${nameOf(seen.ref)}: ${settlement.kind}`);
     const ranMs = seen.endedMs - seen.enteredMs;
-    if (seen.abortedMs === null && ranMs > seen.timeoutMs + SLACK_MS) {
+    if (seen.abortedMs === null && ranMs > seen.timeoutMs * (1 + 2 * MAX_DRIFT) + SLACK_MS) {
       this.fail('a handler is aborted at its time-out', `${key} ran ${ranMs} of ${seen.timeoutMs}`);
     }
   }
@@ -254,8 +257,8 @@ export class Model {
       if (task.acknowledged) this.fail('an acknowledged submit is never lost', taskId);
       return;
     }
-    for (const { rule, details } of checkEnded(task, stored, this.clock.wallMs))
-      this.fail(rule, `${taskId}: ${details}`);
+    const shownMs = this.wall.latestSinceMs(task.plan.submitAtMs);
+    for (const { rule, details } of checkEnded(task, stored, shownMs)) this.fail(rule, `${taskId}: ${details}`);
   }
 }
 

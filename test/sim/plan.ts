@@ -1,5 +1,6 @@
 import type { Content, TaskBody, TaskSpec } from '../../coordinator/core/task.js';
 import type { OfferedType, OnStuck } from '../../worker/session-options.js';
+import { MAX_DRIFT, wallAt } from './clock.js';
 import type { Prng } from './random.js';
 
 /** A place for a worker process: what is started there, and started again. */
@@ -47,6 +48,8 @@ export interface FaultPlan {
   readonly leave: number | null;
   readonly takeover: number | null;
   readonly busyStore: number | null;
+  /** The wall clock of the coordinator's machine is set. */
+  readonly wallStep: number | null;
 }
 
 /** How handlers behave: shares of all attempts; the rest succeeds soon. */
@@ -71,6 +74,8 @@ export interface SimPlan {
   readonly seats: readonly SeatPlan[];
   readonly tasks: readonly TaskPlan[];
   readonly faults: FaultPlan;
+  /** How far each process's monotonic clock may be off, as a share of the time: 0.001 is a millisecond a second. */
+  readonly drift: number;
   readonly handlers: HandlerPlan;
   /** Supervisors stand beside the coordinator, and tell it of processes that have ended. */
   readonly tellsOfEnds: boolean;
@@ -81,10 +86,8 @@ const TYPES = ['alpha', 'beta', 'gamma'] as const;
 /**
  * Draws a run. Every knob is off in a good part of the seeds ("swarm testing", Groce et al. 2012): a fault that is always
  * on hides what happens without it.
- *
- * @param wallAtMs The wall clock at a simulated time
  */
-export function drawPlan(random: Prng, wallAtMs: (ms: number) => number): SimPlan {
+export function drawPlan(random: Prng): SimPlan {
   const faultsMs = random.int(30, 120) * 1_000;
   const seats = Array.from({ length: random.int(1, 5) }, (_, index) => drawSeat(random, index));
   const often = (share: number, meanMs: number): number | null =>
@@ -101,7 +104,7 @@ export function drawPlan(random: Prng, wallAtMs: (ms: number) => number): SimPla
     lostCalls: random.chance(0.5) ? random.between(0, 0.2) : 0,
     balancing: random.pick(['least-loaded', 'round-robin']),
     seats,
-    tasks: Array.from({ length: taskCount }, () => drawTask(random, faultsMs, wallAtMs)),
+    tasks: Array.from({ length: taskCount }, () => drawTask(random, faultsMs)),
     faults: {
       cut: often(0.6, 6_000),
       delay: often(0.6, 6_000),
@@ -112,7 +115,9 @@ export function drawPlan(random: Prng, wallAtMs: (ms: number) => number): SimPla
       leave: often(0.4, 15_000),
       takeover: often(0.3, 15_000),
       busyStore: often(0.2, 20_000),
+      wallStep: often(0.3, 20_000),
     },
+    drift: random.chance(0.5) ? random.between(0, MAX_DRIFT) : 0,
     handlers: {
       slow: share(0.6),
       fails: share(0.4),
@@ -144,7 +149,7 @@ function drawSeat(random: Prng, index: number): SeatPlan {
   };
 }
 
-function drawTask(random: Prng, faultsMs: number, wallAtMs: (ms: number) => number): TaskPlan {
+function drawTask(random: Prng, faultsMs: number): TaskPlan {
   // Half of them come in bursts.
   const submitAtMs = random.chance(0.5) ? random.int(1, faultsMs) : random.int(0, 4) * Math.floor(faultsMs / 5) + 500;
   const taskId = random.uuid();
@@ -160,8 +165,8 @@ function drawTask(random: Prng, faultsMs: number, wallAtMs: (ms: number) => numb
       requiredLabels: random.chance(0.15) ? { zone: 'a' } : {},
       // Some outlast a lease by far, others do not.
       timeoutMs: random.chance(0.5) ? random.int(300, 4_000) : random.int(4_000, 40_000),
-      deadlineWallMs: random.chance(0.15) ? wallAtMs(laterMs(40_000)) : null,
-      runTimeWallMs: random.chance(0.15) ? wallAtMs(laterMs(20_000)) : null,
+      deadlineWallMs: random.chance(0.15) ? wallAt(laterMs(40_000)) : null,
+      runTimeWallMs: random.chance(0.15) ? wallAt(laterMs(20_000)) : null,
       retry: {
         maxAttempts: random.pick([1, 2, 3, 4]),
         initialBackoffMs,

@@ -15,7 +15,7 @@ import {
 } from '../../proto/gen/remuda/v1/worker_service_pb.js';
 import { FleetError } from '../../proto/fleet-error.js';
 import type { StreamEnd } from '../../client/frame-stream.js';
-import { SimProcess, type SimClock } from './clock.js';
+import { SimProcess, type SimClock, type WallClock } from './clock.js';
 import type { Model } from './model.js';
 import type { SimStream, StreamAcceptor, StreamSide } from './network.js';
 import type { Prng } from './random.js';
@@ -25,6 +25,9 @@ import type { Trace } from './trace.js';
 /** What a coordinator process needs, the same for all of a simulation. */
 export interface CoordinatorParts {
   readonly clock: SimClock;
+  readonly wall: WallClock;
+  /** How far the monotonic clock of each life may be off, as a share of the time. */
+  readonly drift: number;
   readonly random: Prng;
   readonly disk: MemoryDisk;
   readonly weather: StoreWeather;
@@ -68,8 +71,8 @@ export class SimCoordinator implements StreamAcceptor, SessionGateway {
   #stopping = false;
 
   constructor(private readonly parts: CoordinatorParts) {
-    const { clock, random, disk, weather, config, storeSabotage, model, trace } = parts;
-    this.process = new SimProcess(clock);
+    const { clock, wall, drift, random, disk, weather, config, storeSabotage, model, trace } = parts;
+    this.process = new SimProcess(clock, { rate: 1 + random.between(-drift, drift), wall });
     this.#store = new SimStore(this.process, random.fork(), weather, disk, storeSabotage);
     const core = random.fork();
     this.#engine = new Engine({

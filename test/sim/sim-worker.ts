@@ -16,6 +16,8 @@ export interface WorkerParts {
   readonly clock: SimClock;
   readonly network: SimNetwork;
   readonly random: Prng;
+  /** How far each process's monotonic clock may be off, as a share of the time. */
+  readonly drift: number;
   readonly model: Model;
   readonly trace: Trace;
   readonly tempers: () => HandlerPlan;
@@ -47,8 +49,8 @@ export class SimWorker {
     replaces: readonly string[],
     private readonly onExit: (code: number) => void,
   ) {
-    const { clock, random, model, tempers } = parts;
-    this.process = new SimProcess(clock);
+    const { clock, random, drift, model, tempers } = parts;
+    this.process = new SimProcess(clock, { rate: 1 + random.between(-drift, drift) });
     const { namesTheDead: _, ...offer } = seat;
     const about = { version: 'sim', host: 'sim', pid: 1, address: 'sim' };
     const draw = random.fork();

@@ -11,7 +11,7 @@ import type { SessionOutput } from '../../coordinator/core/outputs.js';
 import type { SessionTerms } from '../../coordinator/session/session.js';
 import { MemoryDisk } from '../../coordinator/store/memory-store.js';
 import type { SessionEffect } from '../../worker/session-effects.js';
-import { SimClock } from './clock.js';
+import { SimClock, WallClock } from './clock.js';
 import { scheduleFaults } from './faults.js';
 import { Model, type Violation } from './model.js';
 import { SimNetwork } from './network.js';
@@ -72,6 +72,8 @@ export async function simulate(seed: number, options: SimOptions = {}): Promise<
 
 class Simulation {
   readonly #clock = new SimClock();
+  /** Of the coordinator's machine. */
+  readonly #wall = new WallClock(this.#clock);
   readonly #trace: Trace;
   readonly #model: Model;
   readonly #random: Prng;
@@ -93,9 +95,9 @@ class Simulation {
     const clock = this.#clock;
     this.#sabotage = sabotage;
     this.#trace = new Trace(() => clock.nowMs, print);
-    this.#model = new Model(clock, this.#trace);
+    this.#model = new Model(clock, this.#wall, this.#trace);
     this.#random = new Prng(seed);
-    this.#plan = drawPlan(this.#random.fork(), (ms) => clock.wallMs + ms);
+    this.#plan = drawPlan(this.#random.fork());
     this.#network = new SimNetwork(clock, this.#random.fork(), this.#plan.latencyMs);
     this.#network.duplicateShare = sabotage.duplicateShare ?? 0;
     this.#weather = { latencyMs: this.#plan.commitMs, stallMs: 0, busy: false };
@@ -104,7 +106,7 @@ class Simulation {
   }
 
   async run(): Promise<SimReport> {
-    const { faultsMs, faults, seats, tasks, latencyMs } = this.#plan;
+    const { faultsMs, faults, seats, tasks, latencyMs, drift } = this.#plan;
     const clock = this.#clock;
     const parts = { clock, random: this.#random.fork(), trace: this.#trace, model: this.#model };
     const tempers = (): HandlerPlan => (this.#calm ? CALM : this.#plan.handlers);
@@ -112,14 +114,14 @@ class Simulation {
     const tellOfEnd = (incarnation: string, how: ProcessEnd): void => {
       if (this.#plan.tellsOfEnds) this.#coordinator.processEnded(incarnation, how);
     };
-    const workerParts = { ...parts, network: this.#network, tempers, tamper };
+    const workerParts = { ...parts, network: this.#network, tempers, tamper, drift };
     this.#seats = seats.map((seat) => new SimSeat(workerParts, seat, tellOfEnd));
     const lost = (): number => (this.#calm ? 0 : this.#plan.lostCalls);
     const coordinator = (): SimCoordinator => this.#coordinator;
     this.#clients = tasks.map((task) => new SimClient({ ...parts, coordinator, latencyMs, lost }, task));
     scheduleFaults(faults, faultsMs, {
       ...{ clock, random: this.#random.fork(), trace: this.#trace, network: this.#network },
-      ...{ weather: this.#weather, seats: this.#seats },
+      ...{ weather: this.#weather, seats: this.#seats, wall: this.#wall },
       crashCoordinator: (silently) => this.#crashCoordinator(silently),
       restartCoordinator: (holdMs) => this.#restartCoordinator(holdMs),
     });
@@ -129,7 +131,7 @@ class Simulation {
   }
 
   #makeCoordinatorParts(): CoordinatorParts {
-    const { leaseMs, stuckGraceMs, balancing } = this.#plan;
+    const { leaseMs, stuckGraceMs, balancing, drift } = this.#plan;
     const random = this.#random.fork();
     const config: CoreConfig = {
       ...CORE_DEFAULTS,
@@ -147,7 +149,15 @@ class Simulation {
       ...{ maxPayloadBytes: 1_048_576, version: 'sim' },
     };
     return {
-      ...{ clock: this.#clock, random, disk: this.#disk, weather: this.#weather, model: this.#model },
+      ...{
+        clock: this.#clock,
+        wall: this.#wall,
+        drift,
+        random,
+        disk: this.#disk,
+        weather: this.#weather,
+        model: this.#model,
+      },
       ...{ trace: this.#trace, config, terms, storeSabotage: this.#sabotage.store ?? {} },
       tamper: (sessionId, outputs) => this.#letOut(sessionId, outputs),
     };
@@ -203,6 +213,7 @@ class Simulation {
     this.#calm = true;
     this.#weather.stallMs = 0;
     this.#weather.busy = false;
+    this.#wall.set(0);
     this.#network.heal();
     const endMs = this.#clock.nowMs + CALM_MS;
     let quiet = false;

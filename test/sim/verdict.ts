@@ -1,8 +1,13 @@
 import { hasEnded, type TaskRow } from '../../coordinator/core/task.js';
 import type { StoredTask } from '../../coordinator/store/store.js';
+import { MAX_DRIFT } from './clock.js';
 import type { SeenTask, Violation } from './model.js';
 
-/** What is wrong with a task as a client reads it, judged by what was seen of it; remembers its end. */
+/**
+ * What is wrong with a task as a client reads it, judged by what was seen of it; remembers its end.
+ *
+ * @param wallMs The latest that the coordinator's wall clock has shown since the submit
+ */
 export function checkEnded(task: SeenTask, { row, result }: StoredTask, wallMs: number): Violation[] {
   const found: Violation[] = [];
   const must = (holds: boolean, rule: string, details: string): void => {
@@ -17,7 +22,9 @@ export function checkEnded(task: SeenTask, { row, result }: StoredTask, wallMs: 
   const { maxAttempts } = plan.spec.retry;
   const failed = attempts.filter(
     ({ threw, abortedMs, abortCause, enteredMs, endedMs, timeoutMs }) =>
-      (threw && abortedMs === null) || abortCause === 'TIMED_OUT' || (endedMs ?? Infinity) - enteredMs >= timeoutMs,
+      (threw && abortedMs === null) ||
+      abortCause === 'TIMED_OUT' ||
+      ((endedMs ?? Infinity) - enteredMs) * (1 + 2 * MAX_DRIFT) >= timeoutMs,
   ).length;
   must(row.failureCount <= failed, 'only a failure costs a chance', `${row.failureCount} counted, ${failed} seen`);
   must(row.failureCount <= maxAttempts, 'failures respect max_attempts', `${row.failureCount} of ${maxAttempts}`);
