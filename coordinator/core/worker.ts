@@ -67,6 +67,8 @@ export interface WorkerRecord {
   /** Its live stream; null while DISCONNECTED. */
   sessionId: number | null;
   suspect: boolean;
+  /** A frame has come since its newest hello: it has been welcomed, and can report. */
+  spoke: boolean;
   draining: boolean;
   /** The pattern of the operator's drain that keeps it from work; null: none does. */
   drainedBy: string | null;
