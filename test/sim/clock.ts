@@ -138,6 +138,11 @@ export interface ProcessClocks {
 /** The time of one process: its monotonic clock begins with it, and nothing of it happens once it is dead. */
 export class SimProcess implements Runtime {
   #alive = true;
+  /** Standstills that are not over. */
+  #stalls = 0;
+  /** Timers that came due while it stood still, and what arrived. */
+  #late: (() => void)[] = [];
+  #arrived: (() => void)[] = [];
   readonly #originMs: number;
   readonly #rate: number;
   readonly #wall: WallClock;
@@ -164,7 +169,50 @@ export class SimProcess implements Runtime {
   }
 
   after(delayMs: number, run: () => void): () => void {
-    return this.clock.after(delayMs / this.#rate, () => this.#alive && run(), true);
+    let forgotten = false;
+    const due = (): void => {
+      if (!this.#alive || forgotten) return;
+      if (this.stalled) this.#late.push(due);
+      else run();
+    };
+    const forget = this.clock.after(delayMs / this.#rate, due, true);
+    return () => {
+      forgotten = true;
+      forget();
+    };
+  }
+
+  /** True while nothing of it runs. */
+  get stalled(): boolean {
+    return this.#stalls > 0;
+  }
+
+  /** Something arrives from outside: seen at once, or when the process runs again. */
+  arrive(run: () => void): void {
+    if (!this.#alive) return;
+    if (this.stalled) this.#arrived.push(run);
+    else run();
+  }
+
+  /**
+   * Stops it, as SIGSTOP does. When it goes on, its timers run first and what has arrived comes after, as in Node's loop.
+   *
+   * @param onWoken The standstill is over; unless there is another one, the late timers are next
+   */
+  stall(forMs: number, onWoken: () => void = () => undefined): void {
+    this.#stalls += 1;
+    this.clock.after(forMs, () => {
+      this.#stalls -= 1;
+      if (!this.#alive) return;
+      if (!this.stalled) this.#goOn();
+      onWoken();
+    });
+  }
+
+  #goOn(): void {
+    for (const run of [...this.#late, ...this.#arrived]) this.clock.after(0, () => this.#alive && run(), true);
+    this.#late = [];
+    this.#arrived = [];
   }
 
   defer(run: () => void): void {

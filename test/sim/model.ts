@@ -8,6 +8,7 @@ import type { Settlement } from '../../worker/session-messages.js';
 import { MAX_DRIFT, type SimClock, type WallClock } from './clock.js';
 import type { SeatPlan, TaskPlan } from './plan.js';
 import type { Trace } from './trace.js';
+import { Standstills } from './standstills.js';
 import { checkEnded } from './verdict.js';
 
 /** An attempt whose handler was entered. */
@@ -18,9 +19,13 @@ export interface SeenAttempt {
   readonly type: string;
   readonly timeoutMs: number;
   readonly enteredMs: number;
+  /** From here on its worker knows that the attempt is over, though its handler may not have heard yet. */
+  toldMs: number | null;
+  toldCause: AbortCause | null;
+  /** How long its process had stood still when it was entered. */
+  readonly stalledBeforeMs: number;
   /** From here on its handler knows that its lease, or its time, is over. */
   abortedMs: number | null;
-  abortCause: AbortCause | null;
   /** When it settled, or vanished with its process. */
   endedMs: number | null;
   vanished: boolean;
@@ -40,6 +45,10 @@ export interface SeenTask {
   cancelAsked: boolean;
   /** Number of the newest attempt that left for a worker. */
   newestAttempt: number;
+  /** Where attempts were sent, by number, until their handlers are entered. */
+  readonly sent: Map<number, { readonly process: string; readonly stalledBeforeMs: number }>;
+  /** Attempts entered late, because their process stood still when they came. */
+  enteredLate: number;
   /** Attempts whose SUCCEEDED the coordinator has accepted. */
   readonly acceptedSuccess: Set<number>;
   /** Failures and time-outs that the coordinator has accepted. */
@@ -65,13 +74,18 @@ export class Model {
   readonly #outcomes = new Map<string, AttemptOutcome>();
   /** Handlers that have not settled, by process. */
   readonly #running = new Map<string, Set<SeenAttempt>>();
+  /** Attempts whose worker has ended them, whether their handlers were entered or not. */
+  readonly #told = new Map<string, AbortCause>();
+  readonly #standstills: Standstills;
 
   constructor(
     private readonly clock: SimClock,
     /** The coordinator's. */
     private readonly wall: WallClock,
     private readonly trace: Trace,
-  ) {}
+  ) {
+    this.#standstills = new Standstills(clock);
+  }
 
   get violation(): Violation | null {
     return this.#violation;
@@ -91,6 +105,8 @@ export class Model {
       acknowledged: false,
       cancelAsked: false,
       newestAttempt: 0,
+      sent: new Map(),
+      enteredLate: 0,
       acceptedSuccess: new Set(),
       acceptedFailures: new Set(),
       end: null,
@@ -131,6 +147,7 @@ export class Model {
       this.fail("attempts' numbers rise", `${attemptKey(ref)} to ${process} after ${task.newestAttempt}`);
     } else {
       task.newestAttempt = ref.attempt;
+      task.sent.set(ref.attempt, { process, stalledBeforeMs: this.#standstills.totalMs(process) });
     }
   }
 
@@ -163,20 +180,52 @@ export class Model {
     const key = attemptKey(ref);
     const seen: SeenAttempt = {
       ...{ ref, process, type, timeoutMs, enteredMs: this.clock.nowMs },
-      ...{ abortedMs: null, abortCause: null, endedMs: null, vanished: false },
+      toldCause: this.#told.get(key) ?? null,
+      ...{ toldMs: this.#told.has(key) ? this.clock.nowMs : null, stalledBeforeMs: this.#standstills.totalMs(process) },
+      ...{ abortedMs: null, endedMs: null, vanished: false },
       ...{ returned: null, threw: false, accepted: false },
     };
-    const rival = task.attempts.find(({ abortedMs, endedMs }) => abortedMs === null && endedMs === null);
-    if (rival !== undefined) {
-      const details = `${attemptKey(rival.ref)} in ${rival.process} since ${rival.enteredMs}, ${key} in ${process}`;
-      this.fail('two attempts of a task never run at the same time', details);
-    }
+    if (isRunning(seen)) for (const rival of task.attempts.filter(isRunning)) this.#checkRivals(rival, seen);
     if (this.#attempts.has(key)) this.fail('an attempt is entered once', `${key} in ${process}`);
     this.#attempts.set(key, seen);
     task.attempts.push(seen);
+    if (this.#wasBlocked(task.sent.get(ref.attempt))) task.enteredLate += 1;
+    task.sent.delete(ref.attempt);
     this.trace.add(process, `enters ${nameOf(ref)}`);
     this.#checkWish(task, seen, seat);
     this.#checkRoom(seen, seat);
+  }
+
+  /** Two handlers of one task. A process that stands still runs none, and must end them as soon as it goes on. */
+  #checkRivals(rival: SeenAttempt, seen: SeenAttempt): void {
+    const details = `${attemptKey(rival.ref)} in ${rival.process} since ${rival.enteredMs}, ${attemptKey(seen.ref)} in ${seen.process}`;
+    const excused = [rival, seen].find(({ process }) => this.#standstills.isRecent(process));
+    if (excused === undefined) {
+      this.fail(NO_RIVALS, details);
+      return;
+    }
+    this.#standstills.onAwake(excused.process, () => {
+      if (isRunning(rival) && isRunning(seen)) this.fail(NO_RIVALS, details);
+    });
+  }
+
+  /** Nothing of a process runs, or nothing of its handlers. */
+  stalls(process: string): void {
+    this.#standstills.begin(process);
+  }
+
+  /** It goes on. */
+  wakes(process: string): void {
+    this.#standstills.end(process);
+  }
+
+  /** A worker tells a handler to end: what it holds of the attempt is over. */
+  told(key: string, cause: AbortCause): void {
+    this.#told.set(key, cause);
+    const seen = this.#attempts.get(key);
+    if (seen === undefined) return;
+    seen.toldMs ??= this.clock.nowMs;
+    seen.toldCause ??= cause;
   }
 
   #checkWish({ plan, attempts }: SeenTask, { ref, process, type, timeoutMs }: SeenAttempt, { labels }: SeatPlan): void {
@@ -211,10 +260,9 @@ export class Model {
     const seen = this.#attempts.get(key);
     if (seen === undefined || seen.endedMs !== null) return;
     seen.abortedMs = this.clock.nowMs;
-    seen.abortCause = cause;
     this.trace.add(seen.process, `aborts ${nameOf(seen.ref)}: ${cause}`);
     const ranMs = (this.clock.nowMs - seen.enteredMs) * (1 + 2 * MAX_DRIFT);
-    if (cause === 'TIMED_OUT' && ranMs < seen.timeoutMs && ranMs < OWN_TIMEOUT_MS) {
+    if (cause === 'TIMED_OUT' && seen.toldMs !== seen.enteredMs && ranMs < seen.timeoutMs && ranMs < OWN_TIMEOUT_MS) {
       this.fail('a time-out is never early', `${key} after ${ranMs} of ${seen.timeoutMs}`);
     }
   }
@@ -229,7 +277,8 @@ export class Model {
     this.#running.get(seen.process)?.delete(seen);
     this.trace.add(seen.process, `settles ${nameOf(seen.ref)}: ${settlement.kind}`);
     const ranMs = seen.endedMs - seen.enteredMs;
-    if (seen.abortedMs === null && ranMs > seen.timeoutMs * (1 + 2 * MAX_DRIFT) + SLACK_MS) {
+    const stoodStill = this.#standstills.totalMs(seen.process) > seen.stalledBeforeMs;
+    if (seen.abortedMs === null && !stoodStill && ranMs > seen.timeoutMs * (1 + 2 * MAX_DRIFT) + SLACK_MS) {
       this.fail('a handler is aborted at its time-out', `${key} ran ${ranMs} of ${seen.timeoutMs}`);
     }
   }
@@ -249,6 +298,11 @@ export class Model {
       this.fail('a worker never holds more than slots and prefetch', `${process}: ${message}`);
   }
 
+  /** True if its process has stood still since. */
+  #wasBlocked(sent: { readonly process: string; readonly stalledBeforeMs: number } | undefined): boolean {
+    return sent !== undefined && this.#standstills.totalMs(sent.process) > sent.stalledBeforeMs;
+  }
+
   /** A client reads a task. */
   read(taskId: string, stored: StoredTask | null): void {
     const task = this.tasks.get(taskId);
@@ -258,8 +312,18 @@ export class Model {
       return;
     }
     const shownMs = this.wall.latestSinceMs(task.plan.submitAtMs);
-    for (const { rule, details } of checkEnded(task, stored, shownMs)) this.fail(rule, `${taskId}: ${details}`);
+    // To the coordinator they ran, and maybe for too long.
+    const blocked = task.enteredLate + [...task.sent.values()].filter((sent) => this.#wasBlocked(sent)).length;
+    for (const { rule, details } of checkEnded(task, stored, { latestWallMs: shownMs, blocked }))
+      this.fail(rule, `${taskId}: ${details}`);
   }
+}
+
+const NO_RIVALS = 'two attempts of a task never run at the same time';
+
+/** True while its handler runs and its worker holds it. */
+function isRunning({ toldMs, endedMs }: SeenAttempt): boolean {
+  return toldMs === null && endedMs === null;
 }
 
 /** Short enough for a trace. */

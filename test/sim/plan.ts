@@ -1,6 +1,7 @@
 import type { Content, TaskBody, TaskSpec } from '../../coordinator/core/task.js';
 import type { OfferedType, OnStuck } from '../../worker/session-options.js';
 import { MAX_DRIFT, wallAt } from './clock.js';
+import type { FaultPlan } from './faults.js';
 import type { Prng } from './random.js';
 
 /** A place for a worker process: what is started there, and started again. */
@@ -33,23 +34,6 @@ export interface TaskPlan {
   readonly careless: boolean;
   /** Submits something else under the same id once it is acknowledged. */
   readonly contradicts: boolean;
-}
-
-/** How often each fault comes, as the mean time between two in milliseconds; null: never in this run. */
-export interface FaultPlan {
-  readonly cut: number | null;
-  readonly delay: number | null;
-  readonly workerCrash: number | null;
-  readonly coordinatorCrash: number | null;
-  /** It stops in good order, and workers hold what runs. */
-  readonly coordinatorRestart: number | null;
-  readonly slowCommit: number | null;
-  /** Not a fault, and as disturbing: workers leave in good order, and others take their id over. */
-  readonly leave: number | null;
-  readonly takeover: number | null;
-  readonly busyStore: number | null;
-  /** The wall clock of the coordinator's machine is set. */
-  readonly wallStep: number | null;
 }
 
 /** How handlers behave: shares of all attempts; the rest succeeds soon. */
@@ -90,8 +74,6 @@ const TYPES = ['alpha', 'beta', 'gamma'] as const;
 export function drawPlan(random: Prng): SimPlan {
   const faultsMs = random.int(30, 120) * 1_000;
   const seats = Array.from({ length: random.int(1, 5) }, (_, index) => drawSeat(random, index));
-  const often = (share: number, meanMs: number): number | null =>
-    random.chance(share) ? meanMs * random.between(0.5, 3) : null;
   const share = (most: number): number => (random.chance(0.5) ? random.between(0, most) : 0);
   const taskCount = random.int(10, 90);
   return {
@@ -105,18 +87,7 @@ export function drawPlan(random: Prng): SimPlan {
     balancing: random.pick(['least-loaded', 'round-robin']),
     seats,
     tasks: Array.from({ length: taskCount }, () => drawTask(random, faultsMs)),
-    faults: {
-      cut: often(0.6, 6_000),
-      delay: often(0.6, 6_000),
-      workerCrash: often(0.6, 8_000),
-      coordinatorCrash: often(0.6, 15_000),
-      coordinatorRestart: often(0.5, 12_000),
-      slowCommit: often(0.6, 8_000),
-      leave: often(0.4, 15_000),
-      takeover: often(0.3, 15_000),
-      busyStore: often(0.2, 20_000),
-      wallStep: often(0.3, 20_000),
-    },
+    faults: drawFaults(random),
     drift: random.chance(0.5) ? random.between(0, MAX_DRIFT) : 0,
     handlers: {
       slow: share(0.6),
@@ -127,6 +98,30 @@ export function drawPlan(random: Prng): SimPlan {
       neverSettles: share(0.1),
     },
     tellsOfEnds: random.chance(0.5),
+  };
+}
+
+function drawFaults(random: Prng): FaultPlan {
+  // Where everything happens at once, much is hidden that a few faults would show.
+  const density = random.pick([0.3, 0.7, 1]);
+  const often = (share: number, meanMs: number): number | null =>
+    random.chance(share * density) ? meanMs * random.between(0.5, 3) : null;
+  return {
+    cut: often(0.6, 6_000),
+    delay: often(0.6, 6_000),
+    partition: often(0.4, 20_000),
+    slowReader: often(0.4, 12_000),
+    workerCrash: often(0.6, 8_000),
+    workerStall: often(0.4, 10_000),
+    handlerBlock: often(0.4, 10_000),
+    leave: often(0.5, 15_000),
+    takeover: often(0.4, 15_000),
+    coordinatorCrash: often(0.6, 15_000),
+    coordinatorRestart: often(0.5, 12_000),
+    coordinatorStall: often(0.4, 15_000),
+    slowCommit: often(0.6, 8_000),
+    busyStore: often(0.3, 20_000),
+    wallStep: often(0.3, 20_000),
   };
 }
 

@@ -207,13 +207,13 @@ export class SimClient {
       clock.after(
         latencyMs,
         () => {
-          server = coordinator();
-          if (!server.listening) {
-            clock.after(latencyMs, () => finish(undefined));
-            return;
-          }
-          token = server.ask(make, (reply) => clock.after(latencyMs, () => !answerLost && finish(reply)));
-          if (typeof token === 'string') clock.after(latencyMs, () => finish(undefined));
+          const asked = coordinator();
+          const refused = (): void => void clock.after(latencyMs, () => finish(undefined));
+          server = asked;
+          asked.arrive(() => {
+            token = asked.ask(make, (reply) => clock.after(latencyMs, () => !answerLost && finish(reply)));
+            if (typeof token === 'string') refused();
+          }, refused);
         },
         true,
       );
@@ -224,7 +224,8 @@ export class SimClient {
       clock.after(
         latencyMs,
         () => {
-          if (server?.listening === true && typeof token === 'number') server.abandon(token, this.plan.taskId, cancel);
+          const asked = server;
+          asked?.arrive(() => typeof token === 'number' && asked.abandon(token, this.plan.taskId, cancel));
         },
         true,
       );

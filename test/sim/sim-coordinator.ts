@@ -17,7 +17,7 @@ import { FleetError } from '../../proto/fleet-error.js';
 import type { StreamEnd } from '../../client/frame-stream.js';
 import { SimProcess, type SimClock, type WallClock } from './clock.js';
 import type { Model } from './model.js';
-import type { SimStream, StreamAcceptor, StreamSide } from './network.js';
+import type { SimNetwork, SimStream, StreamAcceptor, StreamSide } from './network.js';
 import type { Prng } from './random.js';
 import { SimStore, type StoreSabotage, type StoreWeather } from './sim-store.js';
 import type { Trace } from './trace.js';
@@ -30,6 +30,7 @@ export interface CoordinatorParts {
   readonly drift: number;
   readonly random: Prng;
   readonly disk: MemoryDisk;
+  readonly network: SimNetwork;
   readonly weather: StoreWeather;
   readonly model: Model;
   readonly trace: Trace;
@@ -117,6 +118,18 @@ export class SimCoordinator implements StreamAcceptor, SessionGateway {
     );
   }
 
+  /** False while nothing of it runs. */
+  readonly reads = (): boolean => !this.process.stalled;
+
+  /** Nothing of the process runs for a while, as after SIGSTOP. */
+  stall(forMs: number): void {
+    if (this.process.stalled) return;
+    this.parts.trace.add('coordinator', `stands still for ${forMs.toFixed(0)}`);
+    this.process.stall(forMs, () => {
+      for (const stream of this.parts.network.streams) stream.coordinatorReads();
+    });
+  }
+
   /** The process vanishes; `silently`: with its machine, so that nobody is told. */
   crash(silently: boolean): void {
     this.parts.trace.add('coordinator', silently ? 'dies with its machine' : 'dies');
@@ -173,13 +186,15 @@ export class SimCoordinator implements StreamAcceptor, SessionGateway {
     return token ?? 'INBOX_FULL';
   }
 
-  /** A supervisor in the coordinator's own program says so. */
-  processEnded(incarnation: string, how: ProcessEnd): void {
-    if (this.listening) this.#engine.processEnded(incarnation, how);
+  /** A call, or its end, arrives over the network; `unheard`: nobody listens there. */
+  arrive(run: () => void, unheard: () => void = () => undefined): void {
+    if (!this.process.alive) return unheard();
+    this.process.arrive(() => (this.listening ? run() : unheard()));
   }
 
-  forget(token: ReplyToken): void {
-    this.#engine.forget(token);
+  /** A supervisor in the coordinator's own program says so. */
+  processEnded(incarnation: string, how: ProcessEnd): void {
+    this.arrive(() => this.#engine.processEnded(incarnation, how));
   }
 
   abandon(token: ReplyToken, taskId: string, cancel: boolean): void {
@@ -193,10 +208,9 @@ export class SimCoordinator implements StreamAcceptor, SessionGateway {
     const session = new Session(sessionId, this.parts.terms, this.process.monoMs);
     const hosted: Hosted = { session, stream, over: false };
     this.#hosted.set(sessionId, hosted);
-    const alive = (run: () => void): void => {
-      if (this.process.alive && !hosted.over) run();
-    };
+    const alive = (run: () => void): void => this.process.arrive(() => !hosted.over && run());
     return {
+      reads: this.reads,
       onFrame: (bytes) => alive(() => this.#frame(hosted, bytes)),
       onEnd: () =>
         alive(() => {

@@ -114,7 +114,14 @@ class Simulation {
     const tellOfEnd = (incarnation: string, how: ProcessEnd): void => {
       if (this.#plan.tellsOfEnds) this.#coordinator.processEnded(incarnation, how);
     };
-    const workerParts = { ...parts, network: this.#network, tempers, tamper, drift };
+    const workerParts = {
+      ...parts,
+      network: this.#network,
+      tempers,
+      tamper,
+      drift,
+      watchesLoops: faults.handlerBlock !== null,
+    };
     this.#seats = seats.map((seat) => new SimSeat(workerParts, seat, tellOfEnd));
     const lost = (): number => (this.#calm ? 0 : this.#plan.lostCalls);
     const coordinator = (): SimCoordinator => this.#coordinator;
@@ -122,6 +129,7 @@ class Simulation {
     scheduleFaults(faults, faultsMs, {
       ...{ clock, random: this.#random.fork(), trace: this.#trace, network: this.#network },
       ...{ weather: this.#weather, seats: this.#seats, wall: this.#wall },
+      coordinator,
       crashCoordinator: (silently) => this.#crashCoordinator(silently),
       restartCoordinator: (holdMs) => this.#restartCoordinator(holdMs),
     });
@@ -149,16 +157,13 @@ class Simulation {
       ...{ maxPayloadBytes: 1_048_576, version: 'sim' },
     };
     return {
-      ...{
-        clock: this.#clock,
-        wall: this.#wall,
-        drift,
-        random,
-        disk: this.#disk,
-        weather: this.#weather,
-        model: this.#model,
-      },
-      ...{ trace: this.#trace, config, terms, storeSabotage: this.#sabotage.store ?? {} },
+      clock: this.#clock,
+      wall: this.#wall,
+      network: this.#network,
+      disk: this.#disk,
+      weather: this.#weather,
+      model: this.#model,
+      ...{ random, drift, trace: this.#trace, config, terms, storeSabotage: this.#sabotage.store ?? {} },
       tamper: (sessionId, outputs) => this.#letOut(sessionId, outputs),
     };
   }

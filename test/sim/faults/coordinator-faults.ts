@@ -1,0 +1,48 @@
+import { oneOf, standstillMs, type Fault } from './victims.js';
+
+const HOUR_MS = 3_600_000;
+
+/** Faults of the coordinator's process, its machine and its store. */
+export const coordinatorFaults = {
+  coordinatorCrash({ random, crashCoordinator }) {
+    crashCoordinator(random.chance(0.3));
+  },
+
+  coordinatorRestart({ clock, random, network, restartCoordinator }) {
+    const stream = oneOf(random, [...network.streams]);
+    restartCoordinator(random.pick([10_000, 30_000, 60_000]));
+    // One that has heard of the hold, and cannot come back to a coordinator that is there again.
+    if (stream === undefined || random.chance(0.5)) return;
+    clock.after(random.between(0, 1_000), () => network.isolate(stream.host, random.between(0, 40_000)));
+  },
+
+  slowCommit({ clock, random, weather, trace }) {
+    weather.stallMs = random.pick([500, 2_000, random.between(0, 12_000)]);
+    trace.add('FAULT', `commits take ${weather.stallMs.toFixed(0)} more`);
+    clock.after(random.between(0, 2_000), () => (weather.stallMs = 0));
+  },
+
+  busyStore({ clock, random, weather, trace }) {
+    if (weather.busy) return;
+    trace.add('FAULT', 'the store is busy');
+    weather.busy = true;
+    // The coordinator gives up after 30 s.
+    clock.after(random.between(0, 10_000), () => (weather.busy = false));
+  },
+
+  wallStep({ random, wall, trace }) {
+    const aheadMs = random.pick([
+      0,
+      random.between(-5_000, 5_000),
+      random.between(-120_000, 120_000),
+      HOUR_MS,
+      -6 * HOUR_MS,
+    ]);
+    trace.add('FAULT', `the wall clock is set, and now ${(aheadMs / 1_000).toFixed(1)} s ahead`);
+    wall.set(Math.round(aheadMs));
+  },
+
+  coordinatorStall({ random, coordinator }) {
+    coordinator().stall(standstillMs(random));
+  },
+} satisfies Record<string, Fault>;
