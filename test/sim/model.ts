@@ -113,6 +113,11 @@ export class Model {
     });
   }
 
+  /** Invariant 1: a submit is answered. `row` is what the disk has of its task. */
+  submitIsDurable(taskId: string, row: TaskRow | undefined): void {
+    if (row === undefined) this.fail('an acknowledged submit is on disk', taskId);
+  }
+
   /** Invariant 3: the engine lets an assignment out. `row` is what the disk has of its task. */
   assignmentIsDurable(ref: AttemptRef, row: TaskRow | undefined): void {
     this.trace.add('coordinator', `lets ${nameOf(ref)} out for ${row?.workerId}`);

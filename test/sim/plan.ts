@@ -117,10 +117,11 @@ function drawFaults(random: Prng): FaultPlan {
     leave: often(0.5, 15_000),
     takeover: often(0.4, 15_000),
     coordinatorCrash: often(0.6, 15_000),
+    crashAtPoint: often(0.5, 12_000),
     coordinatorRestart: often(0.5, 12_000),
     coordinatorStall: often(0.4, 15_000),
     slowCommit: often(0.6, 8_000),
-    busyStore: often(0.3, 20_000),
+    storeRefusal: often(0.4, 25_000),
     wallStep: often(0.3, 20_000),
   };
 }

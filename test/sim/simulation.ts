@@ -100,7 +100,7 @@ class Simulation {
     this.#plan = drawPlan(this.#random.fork());
     this.#network = new SimNetwork(clock, this.#random.fork(), this.#plan.latencyMs);
     this.#network.duplicateShare = sabotage.duplicateShare ?? 0;
-    this.#weather = { latencyMs: this.#plan.commitMs, stallMs: 0, busy: false };
+    this.#weather = { latencyMs: this.#plan.commitMs, stallMs: 0, refusal: null };
     this.#coordinatorParts = this.#makeCoordinatorParts();
     this.#coordinator = this.#startCoordinator();
   }
@@ -165,12 +165,13 @@ class Simulation {
       model: this.#model,
       ...{ random, drift, trace: this.#trace, config, terms, storeSabotage: this.#sabotage.store ?? {} },
       tamper: (sessionId, outputs) => this.#letOut(sessionId, outputs),
+      onGivenUp: (coordinator) => coordinator === this.#coordinator && this.#crashCoordinator(false),
     };
   }
 
   #startCoordinator(): SimCoordinator {
     const coordinator = new SimCoordinator(this.#coordinatorParts);
-    this.#network.acceptor = coordinator;
+    this.#network.acceptor = coordinator.sessions;
     coordinator.start();
     return coordinator;
   }
@@ -195,8 +196,8 @@ class Simulation {
     const { handsOutTwice, losesAssignments } = this.#sabotage;
     if (handsOutTwice === true) {
       const assignments = outputs.filter(({ kind }) => kind === 'assign');
-      for (const other of this.#coordinator.sessionIds()) {
-        if (other !== sessionId && assignments.length > 0) this.#coordinator.smuggle(other, assignments);
+      for (const other of this.#coordinator.sessions.sessionIds()) {
+        if (other !== sessionId && assignments.length > 0) this.#coordinator.sessions.smuggle(other, assignments);
       }
     }
     if (losesAssignments === undefined) return outputs;
@@ -217,7 +218,7 @@ class Simulation {
     this.#trace.add('FAULT', 'none any more');
     this.#calm = true;
     this.#weather.stallMs = 0;
-    this.#weather.busy = false;
+    this.#weather.refusal = null;
     this.#wall.set(0);
     this.#network.heal();
     const endMs = this.#clock.nowMs + CALM_MS;

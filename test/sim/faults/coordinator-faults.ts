@@ -1,3 +1,4 @@
+import { CRASH_POINTS } from '../crash-points.js';
 import { oneOf, standstillMs, type Fault } from './victims.js';
 
 const HOUR_MS = 3_600_000;
@@ -6,6 +7,12 @@ const HOUR_MS = 3_600_000;
 export const coordinatorFaults = {
   coordinatorCrash({ random, crashCoordinator }) {
     crashCoordinator(random.chance(0.3));
+  },
+
+  /** Between any two steps, or in the middle of one. */
+  crashAtPoint({ random, coordinator, crashCoordinator }) {
+    const silently = random.chance(0.3);
+    coordinator().dieAt(random.pick(CRASH_POINTS), random.int(0, 12), () => crashCoordinator(silently));
   },
 
   coordinatorRestart({ clock, random, network, restartCoordinator }) {
@@ -22,12 +29,13 @@ export const coordinatorFaults = {
     clock.after(random.between(0, 2_000), () => (weather.stallMs = 0));
   },
 
-  busyStore({ clock, random, weather, trace }) {
-    if (weather.busy) return;
-    trace.add('FAULT', 'the store is busy');
-    weather.busy = true;
-    // The coordinator gives up after 30 s.
-    clock.after(random.between(0, 10_000), () => (weather.busy = false));
+  /** Another program holds the database, or its disk is full; sometimes for longer than the coordinator waits. */
+  storeRefusal({ clock, random, weather, trace }) {
+    if (weather.refusal !== null) return;
+    weather.refusal = random.pick(['BUSY', 'FULL']);
+    trace.add('FAULT', `the store is ${weather.refusal}`);
+    const forMs = random.pick([random.between(0, 10_000), random.between(0, 10_000), random.between(25_000, 75_000)]);
+    clock.after(forMs, () => (weather.refusal = null));
   },
 
   wallStep({ random, wall, trace }) {
