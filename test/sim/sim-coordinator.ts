@@ -115,8 +115,10 @@ export class SimCoordinator {
 
   /** Its process dies when it reaches this point once more than `passes` times. */
   dieAt(point: CrashPoint, passes: number, crash: () => void): void {
-    this.parts.trace.add('coordinator', `is to die at ${point} after ${passes}`);
-    this.#trap.arm(point, passes, crash);
+    this.#trap.arm(point, passes, () => {
+      this.parts.trace.add('coordinator', `is about to die at ${point}`);
+      crash();
+    });
   }
 
   /** The process ends by itself; right only if its store has refused for long. */

@@ -12,7 +12,9 @@ export const coordinatorFaults = {
   /** Between any two steps, or in the middle of one. */
   crashAtPoint({ random, coordinator, crashCoordinator }) {
     const silently = random.chance(0.3);
-    coordinator().dieAt(random.pick(CRASH_POINTS), random.int(0, 12), () => crashCoordinator(silently));
+    coordinator().dieAt(random.pick(CRASH_POINTS), random.pick([0, 1, random.int(0, 12)]), () =>
+      crashCoordinator(silently),
+    );
   },
 
   coordinatorRestart({ clock, random, network, restartCoordinator }) {
@@ -34,7 +36,7 @@ export const coordinatorFaults = {
     if (weather.refusal !== null) return;
     weather.refusal = random.pick(['BUSY', 'FULL']);
     trace.add('FAULT', `the store is ${weather.refusal}`);
-    const forMs = random.pick([random.between(0, 10_000), random.between(0, 10_000), random.between(25_000, 75_000)]);
+    const forMs = random.pick([random.between(0, 10_000), random.between(0, 10_000), random.between(28_000, 90_000)]);
     clock.after(forMs, () => (weather.refusal = null));
   },
 

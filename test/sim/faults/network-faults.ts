@@ -27,6 +27,7 @@ export const networkFaults = {
   /** A switch, or a proxy that forwards one direction: of some machines, for longer than most leases. */
   partition({ random, network, seats, trace }) {
     const ids = seats.map(({ plan }) => plan.workerId).filter(() => random.chance(0.6));
+    if (ids.length === 0) return;
     const forMs = random.pick([1_000, random.between(1_000, 20_000), random.between(1_000, 70_000)]);
     const direction = random.pick(DIRECTIONS);
     trace.add('FAULT', `partition of ${ids.join(' ')} ${direction} ${forMs.toFixed(0)}`);
