@@ -77,6 +77,8 @@ export class Model {
   /** Attempts whose worker has ended them, whether their handlers were entered or not. */
   readonly #told = new Map<string, AbortCause>();
   readonly #standstills: Standstills;
+  readonly #cloned = new Set<string>();
+  readonly #repeated = new Set<string>();
 
   constructor(
     private readonly clock: SimClock,
@@ -203,6 +205,7 @@ export class Model {
 
   /** Two handlers of one task. A process that stands still runs none, and must end them as soon as it goes on. */
   #checkRivals(rival: SeenAttempt, seen: SeenAttempt): void {
+    if (this.#cloned.has(rival.process) || this.#cloned.has(seen.process)) return;
     const details = `${attemptKey(rival.ref)} in ${rival.process} since ${rival.enteredMs}, ${attemptKey(seen.ref)} in ${seen.process}`;
     const excused = [rival, seen].find(({ process }) => this.#standstills.isRecent(process));
     if (excused === undefined) {
@@ -212,6 +215,17 @@ export class Model {
     this.#standstills.onAwake(excused.process, () => {
       if (isRunning(rival) && isRunning(seen)) this.fail(NO_RIVALS, details);
     });
+  }
+
+  /** Another living process has its incarnation: the two undo each other's snapshots, so both may run a task. */
+  isCloned(process: string): void {
+    this.#cloned.add(process);
+    this.repeatsIncarnation(process);
+  }
+
+  /** Another process had its incarnation before it, or has it after: what one had started, the other says it has not. */
+  repeatsIncarnation(process: string): void {
+    this.#repeated.add(process);
   }
 
   /** Nothing of a process runs, or nothing of its handlers. */
@@ -236,7 +250,8 @@ export class Model {
   #checkWish({ plan, attempts }: SeenTask, { ref, process, type, timeoutMs }: SeenAttempt, { labels }: SeatPlan): void {
     const { spec } = plan;
     const key = attemptKey(ref);
-    if (spec.retry.maxAttempts === 1 && attempts.length > 1) {
+    const isSure = !attempts.some((attempt) => this.#repeated.has(attempt.process));
+    if (spec.retry.maxAttempts === 1 && attempts.length > 1 && isSure) {
       this.fail('max_attempts 1 is started at most once', `${key} in ${process}, before: ${attempts[0]?.process}`);
     }
     if (type !== spec.type) this.fail('a task keeps its type', `${key} ${type}`);
@@ -299,7 +314,7 @@ export class Model {
 
   /** A worker gave an assignment back because it had no room: the coordinator counts by its own books (invariant 5). */
   refusedAssignment(process: string, message: string): void {
-    if (message.includes('already holds'))
+    if (message.includes('already holds') && !this.#cloned.has(process))
       this.fail('a worker never holds more than slots and prefetch', `${process}: ${message}`);
   }
 

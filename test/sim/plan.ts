@@ -112,6 +112,8 @@ function drawFaults(random: Prng): FaultPlan {
     partition: often(0.4, 20_000),
     slowReader: often(0.4, 12_000),
     workerCrash: often(0.6, 8_000),
+    sameIncarnation: often(0.25, 15_000),
+    clone: often(0.25, 25_000),
     workerStall: often(0.4, 10_000),
     handlerBlock: often(0.4, 10_000),
     leave: often(0.5, 15_000),

@@ -1,5 +1,6 @@
 import { CRASH_POINTS } from '../crash-points.js';
-import { oneOf, standstillMs, type Fault } from './victims.js';
+import { oneOf } from '../random.js';
+import { standstillMs, type Fault } from './victims.js';
 
 const HOUR_MS = 3_600_000;
 

@@ -1,5 +1,6 @@
 import type { Direction } from '../network.js';
-import { oneOf, type Fault } from './victims.js';
+import { oneOf } from '../random.js';
+import type { Fault } from './victims.js';
 
 const DIRECTIONS: readonly Direction[] = ['both', 'toWorker', 'toCoordinator'];
 

@@ -27,11 +27,6 @@ export interface Victims {
 /** One occurrence of a fault. */
 export type Fault = (victims: Victims) => void;
 
-/** One of them, if there is any. */
-export function oneOf<T>(random: Prng, items: readonly T[]): T | undefined {
-  return items.length === 0 ? undefined : random.pick(items);
-}
-
 /** From a hiccup to longer than any lease, in milliseconds. */
 export function standstillMs(random: Prng): number {
   return random.pick([random.between(600, 5_000), random.between(600, 20_000), random.between(600, 60_000)]);

@@ -1,9 +1,19 @@
-import { oneOf, standstillMs, type Fault } from './victims.js';
+import { oneOf } from '../random.js';
+import { standstillMs, type Fault } from './victims.js';
 
 /** Faults of worker processes, and what is none and as disturbing. */
 export const workerFaults = {
   workerCrash({ random, seats }) {
     random.pick(seats).crash(random.chance(0.3));
+  },
+
+  /** Against the rules: an incarnation is one process's life. */
+  sameIncarnation({ random, seats }) {
+    random.pick(seats).crashAndKeepIncarnation(random.chance(0.3));
+  },
+
+  clone({ random, seats }) {
+    random.pick(seats).clone(random.between(1_000, 40_000));
   },
 
   leave({ random, seats }) {
