@@ -46,9 +46,27 @@ export interface HandlerPlan {
   readonly neverSettles: number;
 }
 
+/** How long things take in a run: seconds in most, hours in some. All in milliseconds. */
+export interface SimPace {
+  /** How long faults happen. */
+  readonly faultsMs: number;
+  /** How long after the last fault everything has to have ended. */
+  readonly calmMs: number;
+  /** How often somebody looks whether it has. */
+  readonly lookMs: number;
+  /** Handlers that are slow take up to so long. */
+  readonly slowMs: number;
+  /** Attempts may take up to so long. */
+  readonly maxTimeoutMs: number;
+  /** Clients look after their tasks every so often at the least. */
+  readonly pollMs: number;
+  /** How much rarer faults are than where everything happens within minutes. */
+  readonly stretch: number;
+}
+
 /** Everything that one seed decides before the first event. */
 export interface SimPlan {
-  readonly faultsMs: number;
+  readonly pace: SimPace;
   readonly leaseMs: number;
   readonly stuckGraceMs: number;
   readonly latencyMs: number;
@@ -72,22 +90,24 @@ const TYPES = ['alpha', 'beta', 'gamma'] as const;
  * on hides what happens without it.
  */
 export function drawPlan(random: Prng): SimPlan {
-  const faultsMs = random.int(30, 120) * 1_000;
+  const takesHours = random.chance(0.03);
+  const pace = takesHours ? drawHours(random) : drawMinutes(random);
   const seats = Array.from({ length: random.int(1, 5) }, (_, index) => drawSeat(random, index));
   const share = (most: number): number => (random.chance(0.5) ? random.between(0, most) : 0);
-  const taskCount = random.int(10, 90);
+  const taskCount = takesHours ? random.int(5, 20) : random.int(10, 90);
   return {
-    faultsMs,
-    leaseMs: random.pick([2_000, 2_000, 4_000, 8_000, 15_000]),
+    pace,
+    // A heartbeat is an event: where hours pass, they are rarer.
+    leaseMs: takesHours ? random.pick([60_000, 300_000]) : random.pick([2_000, 2_000, 4_000, 8_000, 15_000]),
     // Not below the lease's margin: the coordinator's own limit would then come before it judges a silent worker.
-    stuckGraceMs: random.pick([2_000, 5_000, 10_000]),
+    stuckGraceMs: takesHours ? 30_000 : random.pick([2_000, 5_000, 10_000]),
     latencyMs: random.pick([0.2, 1, 20, 80]),
     commitMs: random.pick([0.5, 2, 20, 100]),
     lostCalls: random.chance(0.5) ? random.between(0, 0.2) : 0,
     balancing: random.pick(['least-loaded', 'round-robin']),
     seats,
-    tasks: Array.from({ length: taskCount }, () => drawTask(random, faultsMs)),
-    faults: drawFaults(random),
+    tasks: Array.from({ length: taskCount }, () => drawTask(random, pace)),
+    faults: drawFaults(random, pace.stretch),
     drift: random.chance(0.5) ? random.between(0, MAX_DRIFT) : 0,
     handlers: {
       slow: share(0.6),
@@ -101,11 +121,29 @@ export function drawPlan(random: Prng): SimPlan {
   };
 }
 
-function drawFaults(random: Prng): FaultPlan {
+function drawMinutes(random: Prng): SimPace {
+  const faultsMs = random.int(30, 120) * 1_000;
+  return {
+    ...{ faultsMs, calmMs: 300_000, lookMs: 2_000, slowMs: 25_000 },
+    ...{ maxTimeoutMs: 40_000, pollMs: 12_000, stretch: 1 },
+  };
+}
+
+function drawHours(random: Prng): SimPace {
+  const faultsMs = random.int(60, 120) * 60_000;
+  const maxTimeoutMs = random.int(20, 60) * 60_000;
+  return {
+    // Handlers that ignore their signal take up to twice their time-out.
+    ...{ faultsMs, calmMs: 3 * maxTimeoutMs + 1_800_000, lookMs: 30_000, slowMs: maxTimeoutMs * 1.2 },
+    ...{ maxTimeoutMs, pollMs: 300_000, stretch: faultsMs / 75_000 },
+  };
+}
+
+function drawFaults(random: Prng, stretch: number): FaultPlan {
   // Where everything happens at once, much is hidden that a few faults would show.
   const density = random.pick([0.3, 0.7, 1]);
   const often = (share: number, meanMs: number): number | null =>
-    random.chance(share * density) ? meanMs * random.between(0.5, 3) : null;
+    random.chance(share * density) ? meanMs * random.between(0.5, 3) * stretch : null;
   return {
     cut: often(0.6, 6_000),
     delay: often(0.6, 6_000),
@@ -115,7 +153,8 @@ function drawFaults(random: Prng): FaultPlan {
     sameIncarnation: often(0.25, 15_000),
     clone: often(0.25, 25_000),
     workerStall: often(0.4, 10_000),
-    handlerBlock: often(0.4, 10_000),
+    // With it sessions ask twice a second whether handlers answer; for hours that would be all there is.
+    handlerBlock: stretch > 1 ? null : often(0.4, 10_000),
     leave: often(0.5, 15_000),
     takeover: often(0.4, 15_000),
     coordinatorCrash: often(0.6, 15_000),
@@ -147,11 +186,11 @@ function drawSeat(random: Prng, index: number): SeatPlan {
   };
 }
 
-function drawTask(random: Prng, faultsMs: number): TaskPlan {
+function drawTask(random: Prng, { faultsMs, maxTimeoutMs, stretch }: SimPace): TaskPlan {
   // Half of them come in bursts.
   const submitAtMs = random.chance(0.5) ? random.int(1, faultsMs) : random.int(0, 4) * Math.floor(faultsMs / 5) + 500;
   const taskId = random.uuid();
-  const laterMs = (most: number): number => submitAtMs + random.int(0, most);
+  const laterMs = (most: number): number => submitAtMs + random.int(0, most * stretch);
   const mode = random.pick(['submit', 'run'] as const);
   const initialBackoffMs = random.int(50, 500);
   const data: Content = { contentType: 'application/json', data: Buffer.from(JSON.stringify(taskId)) };
@@ -162,7 +201,7 @@ function drawTask(random: Prng, faultsMs: number): TaskPlan {
       priority: random.pick([0, 10, 10, 50]),
       requiredLabels: random.chance(0.15) ? { zone: 'a' } : {},
       // Some outlast a lease by far, others do not.
-      timeoutMs: random.chance(0.5) ? random.int(300, 4_000) : random.int(4_000, 40_000),
+      timeoutMs: random.chance(0.5) ? random.int(300, maxTimeoutMs / 10) : random.int(4_000, maxTimeoutMs),
       deadlineWallMs: random.chance(0.15) ? wallAt(laterMs(40_000)) : null,
       runTimeWallMs: random.chance(0.15) ? wallAt(laterMs(20_000)) : null,
       retry: {

@@ -22,6 +22,8 @@ export interface WorkerParts {
   readonly model: Model;
   readonly trace: Trace;
   readonly tempers: () => HandlerPlan;
+  /** Slow handlers take up to so long, in milliseconds. */
+  readonly slowMs: number;
   /** Sessions ask the main threads for signs of life, as they do; off, it is as if every answer came at once. */
   readonly watchesLoops: boolean;
   /** Changes what the session asks of its host; for proofs that the simulation would notice. */
@@ -55,7 +57,7 @@ export class SimWorker {
     replaces: readonly string[],
     private readonly onExit: (code: number) => void,
   ) {
-    const { clock, random, drift, model, tempers } = parts;
+    const { clock, random, drift, model, tempers, slowMs } = parts;
     const clocks = { rate: 1 + random.between(-drift, drift) };
     this.process = new SimProcess(clock, clocks);
     this.#mainThread = new SimProcess(clock, clocks);
@@ -74,7 +76,7 @@ export class SimWorker {
       nowMs: () => process.monoMs,
     });
     this.#handlers = new SimHandlers({
-      ...{ process: this.#mainThread, name, seat, random: random.fork(), model, tempers },
+      ...{ process: this.#mainThread, name, seat, random: random.fork(), model, tempers, slowMs },
       listener: {
         started: (key) => this.#hear(() => this.#machine.started(process.monoMs, key)),
         settled: (key, settlement, runMs) =>

@@ -61,9 +61,8 @@ export interface SimReport {
 }
 
 const CALM: HandlerPlan = { slow: 0, fails: 0, failsForGood: 0, hangs: 0, ignoresAbort: 0, neverSettles: 0 };
-/** How long after the last fault everything has to have ended. */
-const CALM_MS = 300_000;
-const LOOK_MS = 2_000;
+/** How long answers are waited for when everything works. */
+const ANSWER_MS = 2_000;
 
 /** Runs one seed. Never throws because of what it finds. */
 export async function simulate(seed: number, options: SimOptions = {}): Promise<SimReport> {
@@ -106,7 +105,8 @@ class Simulation {
   }
 
   async run(): Promise<SimReport> {
-    const { faultsMs, faults, seats, tasks, latencyMs, drift } = this.#plan;
+    const { pace, faults, seats, tasks, latencyMs, drift } = this.#plan;
+    const { faultsMs, slowMs, pollMs } = pace;
     const clock = this.#clock;
     const parts = { clock, random: this.#random.fork(), trace: this.#trace, model: this.#model };
     const tempers = (): HandlerPlan => (this.#calm ? CALM : this.#plan.handlers);
@@ -119,13 +119,14 @@ class Simulation {
       network: this.#network,
       tempers,
       tamper,
+      slowMs,
       drift,
       watchesLoops: faults.handlerBlock !== null,
     };
     this.#seats = seats.map((seat) => new SimSeat(workerParts, seat, tellOfEnd));
     const lost = (): number => (this.#calm ? 0 : this.#plan.lostCalls);
     const coordinator = (): SimCoordinator => this.#coordinator;
-    this.#clients = tasks.map((task) => new SimClient({ ...parts, coordinator, latencyMs, lost }, task));
+    this.#clients = tasks.map((task) => new SimClient({ ...parts, coordinator, latencyMs, lost, pollMs }, task));
     scheduleFaults(faults, faultsMs, {
       ...{ clock, random: this.#random.fork(), trace: this.#trace, network: this.#network },
       ...{ weather: this.#weather, seats: this.#seats, wall: this.#wall },
@@ -221,17 +222,18 @@ class Simulation {
     this.#weather.refusal = null;
     this.#wall.set(0);
     this.#network.heal();
-    const endMs = this.#clock.nowMs + CALM_MS;
+    const { calmMs, lookMs } = this.#plan.pace;
+    const endMs = this.#clock.nowMs + calmMs;
     let quiet = false;
     while (this.#clock.nowMs < endMs && this.#model.violation === null && !quiet) {
       for (const client of this.#clients) if (!client.done) client.read();
-      await this.#runFor(LOOK_MS);
+      await this.#runFor(lookMs);
       quiet = this.#clients.every(({ done }) => done) && (await this.#fleetIsQuiet());
     }
     if (this.#model.violation !== null) return;
     if (!quiet) await this.#failLiveness();
     for (const client of this.#clients) client.read();
-    await this.#runFor(LOOK_MS);
+    await this.#runFor(ANSWER_MS);
   }
 
   async #failLiveness(): Promise<void> {
@@ -265,7 +267,7 @@ class Simulation {
       },
       true,
     );
-    await this.#runFor(LOOK_MS, () => seen !== null);
+    await this.#runFor(ANSWER_MS, () => seen !== null);
     return seen ?? [];
   }
 
