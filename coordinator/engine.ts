@@ -230,7 +230,7 @@ export class Engine {
     this.#retention.opened(purgedIdMs);
     const rows = await this.#loadOpen();
     this.#checkStarting();
-    restore(this.#state, rows, opened);
+    restore(this.#state, rows, { ...opened, now: this.#options.runtime.now() });
     // Before the first frame that grants it. An earlier, longer one still counts until all that hold it are accounted for.
     const leaseMs = Math.max(longestLeaseMs, config.leaseMs);
     await this.#calls.run(() => store.commit([{ kind: 'longestLease', leaseMs }]));

@@ -48,6 +48,7 @@ export function applyHello(step: Step, { sessionId, atMonoMs, hello }: Of<'hello
   worker.sessionNumber = hello.sessionNumber;
   worker.sessionId = sessionId;
   worker.suspect = null;
+  worker.spoke = false;
   worker.draining = false;
   worker.connectWallMs = step.now.wallMs;
   state.sessions.set(sessionId, worker);
@@ -107,6 +108,7 @@ export function createWorker(state: SchedulerState, workerId: string, incarnatio
     sessionNumber: 0,
     sessionId: null,
     suspect: null,
+    spoke: false,
     draining: false,
     drainedBy: drainFor(state, workerId),
     superseded: false,
@@ -251,6 +253,7 @@ export function applyFrame(step: Step, input: FrameInput): void {
   const worker = step.state.sessions.get(input.sessionId);
   // The frame of a stream that a newer one has replaced.
   if (worker === undefined) return;
+  worker.spoke = true;
   renew(step, worker, input.atMonoMs);
   for (const ref of input.held) {
     const hold = holdOf(worker, ref);
@@ -495,14 +498,21 @@ export function applyHoldLimit(step: Step, worker: WorkerRecord, hold: Hold): vo
     return;
   }
   hold.abandoned = true;
-  const { cancelReason } = hold;
-  if (cancelReason === null) cancelHold(step, worker, hold, 'TIMED_OUT');
-  const message = `worker ${worker.workerId} has not reported it, long after its ${cancelReason === null ? 'time-out' : 'cancel'}`;
-  endAttempt(
-    step,
-    task,
-    cancelReason === null ? judged('TIMED_OUT', 'TIMED_OUT', message) : judged('CANCELLED', 'CANCELLED', message),
-  );
+  const verdict = limitVerdict(worker, hold);
+  if (hold.cancelReason === null) cancelHold(step, worker, hold, 'TIMED_OUT');
+  endAttempt(step, task, verdict);
+}
+
+function limitVerdict({ workerId, spoke }: WorkerRecord, { cancelReason }: Hold): AttemptEnd {
+  if (cancelReason !== null) {
+    return judged('CANCELLED', 'CANCELLED', `worker ${workerId} has not reported it, long after its cancel`);
+  }
+  // Its hellos arrive and renew its lease, and nothing gets back to it, so it says no more: what it has to report is not known.
+  if (!spoke) {
+    const message = `worker ${workerId} says hello and cannot hear the welcome, so it cannot report it, long after its time-out`;
+    return judged('WORKER_LOST', 'WORKER_LOST', message);
+  }
+  return judged('TIMED_OUT', 'TIMED_OUT', `worker ${workerId} has not reported it, long after its time-out`);
 }
 
 function renew(step: Step, worker: WorkerRecord, atMonoMs: number): void {

@@ -23,6 +23,7 @@ import type { Input, Now, StepContext } from './inputs.js';
 import { leaseMarginMs } from './lease.js';
 import { DEADLINE_PASSED, finishTask, givePlace, keepsPlace } from './outcome.js';
 import type { DrainView, StepResult } from './outputs.js';
+import { RELEASE_BACKOFF } from './retry.js';
 import { createRecord, Step, type SchedulerState, type TaskRecord } from './state.js';
 import { hasEnded, type TaskRow } from './task.js';
 import type { TimerTarget } from './timers.js';
@@ -73,8 +74,9 @@ export function untilNextMs(state: SchedulerState, now: Now): number {
 export function restore(
   state: SchedulerState,
   rows: readonly TaskRow[],
-  { longestLeaseMs, drains }: { readonly longestLeaseMs: number; readonly drains: readonly DrainView[] },
+  opened: { readonly longestLeaseMs: number; readonly drains: readonly DrainView[]; readonly now: Now },
 ): void {
+  const { longestLeaseMs, drains, now } = opened;
   state.recoveredLeaseMs = longestLeaseMs;
   for (const { pattern, createWallMs } of drains) state.drains.set(pattern, heldDrain(pattern, createWallMs));
   for (const row of rows) {
@@ -82,16 +84,28 @@ export function restore(
     const task = createRecord(state, row);
     state.nextTag = Math.max(state.nextTag, row.tag + 1);
     state.lastReadyWallMs = Math.max(state.lastReadyWallMs, row.readyWallMs);
-    if (task.state === 'SCHEDULED') {
-      // The monotonic clock of the process that began the back-off is gone; the wall clock has to do.
-      state.timers.atWall(task.due, task.dueWallMs ?? 0, { kind: 'due', task });
-    }
+    if (task.state === 'SCHEDULED') restoreDue(state, task, now);
     if (task.state === 'RUNNING') {
       const worker = state.incarnations.get(task.incarnation) ?? createWorker(state, task.workerId, task.incarnation);
       if (!state.workersById.has(task.workerId)) state.workersById.set(task.workerId, worker);
       addHold(state, worker, task, null);
     }
   }
+}
+
+/**
+ * A run_time is told by the wall clock. A back-off was begun on the monotonic clock of a process that is gone, so the wall clock
+ * has to do; but one that was set back since must not make it longer than any back-off is.
+ */
+function restoreDue(state: SchedulerState, task: TaskRecord, now: Now): void {
+  const target = { kind: 'due', task } as const;
+  const dueWallMs = task.dueWallMs ?? 0;
+  if (task.attempt === 0) {
+    state.timers.atWall(task.due, dueWallMs, target);
+    return;
+  }
+  const longestMs = Math.max(task.retry.maxBackoffMs, RELEASE_BACKOFF.maxMs, state.config.leaseMs);
+  state.timers.atMono(task.due, now.monoMs + Math.min(dueWallMs - now.wallMs, longestMs), target);
 }
 
 /** When attempts of an earlier coordinator have all come back or been given up, in milliseconds from `listening`. */

@@ -71,6 +71,8 @@ export interface WorkerRecord {
   sessionId: number | null;
   /** Why it gets nothing new, though it is connected; null: it does. */
   suspect: Suspicion | null;
+  /** A frame has come since its newest hello: it has been welcomed, and can report. */
+  spoke: boolean;
   draining: boolean;
   /** The pattern of the operator's drain that keeps it from work; null: none does. */
   drainedBy: string | null;

@@ -5,9 +5,10 @@ import type { Assignment, ConnectRequest, ConnectResponse } from '../../proto/ge
 import { attemptKey } from '../../worker/attempt-book.js';
 import type { AbortCause } from '../../worker/task-handler.js';
 import type { Settlement } from '../../worker/session-messages.js';
-import type { SimClock } from './clock.js';
+import { MAX_DRIFT, type SimClock, type WallClock } from './clock.js';
 import type { SeatPlan, TaskPlan } from './plan.js';
 import type { Trace } from './trace.js';
+import { Standstills } from './standstills.js';
 import { checkEnded } from './verdict.js';
 
 /** An attempt whose handler was entered. */
@@ -18,9 +19,13 @@ export interface SeenAttempt {
   readonly type: string;
   readonly timeoutMs: number;
   readonly enteredMs: number;
+  /** From here on its worker knows that the attempt is over, though its handler may not have heard yet. */
+  toldMs: number | null;
+  toldCause: AbortCause | null;
+  /** How long its process had stood still when it was entered. */
+  readonly stalledBeforeMs: number;
   /** From here on its handler knows that its lease, or its time, is over. */
   abortedMs: number | null;
-  abortCause: AbortCause | null;
   /** When it settled, or vanished with its process. */
   endedMs: number | null;
   vanished: boolean;
@@ -42,6 +47,10 @@ export interface SeenTask {
   cancelAcknowledged: boolean;
   /** Number of the newest attempt that left for a worker. */
   newestAttempt: number;
+  /** Where attempts were sent, by number, until their handlers are entered. */
+  readonly sent: Map<number, { readonly process: string; readonly stalledBeforeMs: number }>;
+  /** Attempts entered late, because their process stood still when they came. */
+  enteredLate: number;
   /** Attempts whose SUCCEEDED the coordinator has accepted. */
   readonly acceptedSuccess: Set<number>;
   /** Failures and time-outs that the coordinator has accepted. */
@@ -67,11 +76,20 @@ export class Model {
   readonly #outcomes = new Map<string, AttemptOutcome>();
   /** Handlers that have not settled, by process. */
   readonly #running = new Map<string, Set<SeenAttempt>>();
+  /** Attempts whose worker has ended them, whether their handlers were entered or not. */
+  readonly #told = new Map<string, AbortCause>();
+  readonly #standstills: Standstills;
+  readonly #cloned = new Set<string>();
+  readonly #repeated = new Set<string>();
 
   constructor(
     private readonly clock: SimClock,
+    /** The coordinator's. */
+    private readonly wall: WallClock,
     private readonly trace: Trace,
-  ) {}
+  ) {
+    this.#standstills = new Standstills(clock);
+  }
 
   get violation(): Violation | null {
     return this.#violation;
@@ -92,10 +110,17 @@ export class Model {
       cancelAsked: false,
       cancelAcknowledged: false,
       newestAttempt: 0,
+      sent: new Map(),
+      enteredLate: 0,
       acceptedSuccess: new Set(),
       acceptedFailures: new Set(),
       end: null,
     });
+  }
+
+  /** Invariant 1: a submit is answered. `row` is what the disk has of its task. */
+  submitIsDurable(taskId: string, row: TaskRow | undefined): void {
+    if (row === undefined) this.fail('an acknowledged submit is on disk', taskId);
   }
 
   /** Invariant 3: the engine lets an assignment out. `row` is what the disk has of its task. */
@@ -134,6 +159,7 @@ export class Model {
       this.fail("attempts' numbers rise", `${attemptKey(ref)} to ${process} after ${task.newestAttempt}`);
     } else {
       task.newestAttempt = ref.attempt;
+      task.sent.set(ref.attempt, { process, stalledBeforeMs: this.#standstills.totalMs(process) });
     }
   }
 
@@ -166,32 +192,78 @@ export class Model {
     const key = attemptKey(ref);
     const seen: SeenAttempt = {
       ...{ ref, process, type, timeoutMs, enteredMs: this.clock.nowMs },
-      ...{ abortedMs: null, abortCause: null, endedMs: null, vanished: false },
+      toldCause: this.#told.get(key) ?? null,
+      ...{ toldMs: this.#told.has(key) ? this.clock.nowMs : null, stalledBeforeMs: this.#standstills.totalMs(process) },
+      ...{ abortedMs: null, endedMs: null, vanished: false },
       ...{ returned: null, threw: false, accepted: false },
     };
-    const rival = task.attempts.find(({ abortedMs, endedMs }) => abortedMs === null && endedMs === null);
-    if (rival !== undefined) {
-      const details = `${attemptKey(rival.ref)} in ${rival.process} since ${rival.enteredMs}, ${key} in ${process}`;
-      this.fail('two attempts of a task never run at the same time', details);
-    }
+    if (isRunning(seen)) for (const rival of task.attempts.filter(isRunning)) this.#checkRivals(rival, seen);
     if (this.#attempts.has(key)) this.fail('an attempt is entered once', `${key} in ${process}`);
     this.#attempts.set(key, seen);
     task.attempts.push(seen);
+    if (this.#wasBlocked(task.sent.get(ref.attempt))) task.enteredLate += 1;
+    task.sent.delete(ref.attempt);
     this.trace.add(process, `enters ${nameOf(ref)}`);
     this.#checkWish(task, seen, seat);
     this.#checkRoom(seen, seat);
   }
 
+  /** Two handlers of one task. A process that stands still runs none, and must end them as soon as it goes on. */
+  #checkRivals(rival: SeenAttempt, seen: SeenAttempt): void {
+    if (this.#cloned.has(rival.process) || this.#cloned.has(seen.process)) return;
+    const details = `${attemptKey(rival.ref)} in ${rival.process} since ${rival.enteredMs}, ${attemptKey(seen.ref)} in ${seen.process}`;
+    const excused = [rival, seen].find(({ process }) => this.#standstills.isRecent(process));
+    if (excused === undefined) {
+      this.fail(NO_RIVALS, details);
+      return;
+    }
+    this.#standstills.onAwake(excused.process, () => {
+      if (isRunning(rival) && isRunning(seen)) this.fail(NO_RIVALS, details);
+    });
+  }
+
+  /** Another living process has its incarnation: the two undo each other's snapshots, so both may run a task. */
+  isCloned(process: string): void {
+    this.#cloned.add(process);
+    this.repeatsIncarnation(process);
+  }
+
+  /** Another process had its incarnation before it, or has it after: what one had started, the other says it has not. */
+  repeatsIncarnation(process: string): void {
+    this.#repeated.add(process);
+  }
+
+  /** Nothing of a process runs, or nothing of its handlers. */
+  stalls(process: string): void {
+    this.#standstills.begin(process);
+  }
+
+  /** It goes on. */
+  wakes(process: string): void {
+    this.#standstills.end(process);
+  }
+
+  /** A worker tells a handler to end: what it holds of the attempt is over. */
+  told(key: string, cause: AbortCause): void {
+    this.#told.set(key, cause);
+    const seen = this.#attempts.get(key);
+    if (seen === undefined) return;
+    seen.toldMs ??= this.clock.nowMs;
+    seen.toldCause ??= cause;
+  }
+
   #checkWish({ plan, attempts }: SeenTask, { ref, process, type, timeoutMs }: SeenAttempt, { labels }: SeatPlan): void {
     const { spec } = plan;
     const key = attemptKey(ref);
-    if (spec.retry.maxAttempts === 1 && attempts.length > 1) {
+    const isSure = !attempts.some((attempt) => this.#repeated.has(attempt.process));
+    if (spec.retry.maxAttempts === 1 && attempts.length > 1 && isSure) {
       this.fail('max_attempts 1 is started at most once', `${key} in ${process}, before: ${attempts[0]?.process}`);
     }
     if (type !== spec.type) this.fail('a task keeps its type', `${key} ${type}`);
     if (timeoutMs > spec.timeoutMs) this.fail('a time-out is never longer than asked for', `${key} ${timeoutMs}`);
-    if (spec.runTimeWallMs !== null && this.clock.wallMs < spec.runTimeWallMs) {
-      this.fail('nothing runs before its run_time', `${key}, ${spec.runTimeWallMs - this.clock.wallMs} ms early`);
+    const shownMs = this.wall.latestSinceMs(plan.submitAtMs);
+    if (spec.runTimeWallMs !== null && shownMs < spec.runTimeWallMs) {
+      this.fail('nothing runs before its run_time', `${key}, ${spec.runTimeWallMs - shownMs} ms early`);
     }
     for (const [label, value] of Object.entries(spec.requiredLabels)) {
       if (labels[label] !== value) this.fail('a worker has the required labels', `${key} in ${process}`);
@@ -213,10 +285,9 @@ export class Model {
     const seen = this.#attempts.get(key);
     if (seen === undefined || seen.endedMs !== null) return;
     seen.abortedMs = this.clock.nowMs;
-    seen.abortCause = cause;
     this.trace.add(seen.process, `aborts ${nameOf(seen.ref)}: ${cause}`);
-    const ranMs = this.clock.nowMs - seen.enteredMs;
-    if (cause === 'TIMED_OUT' && ranMs < seen.timeoutMs && ranMs < OWN_TIMEOUT_MS) {
+    const ranMs = (this.clock.nowMs - seen.enteredMs) * (1 + 2 * MAX_DRIFT);
+    if (cause === 'TIMED_OUT' && seen.toldMs !== seen.enteredMs && ranMs < seen.timeoutMs && ranMs < OWN_TIMEOUT_MS) {
       this.fail('a time-out is never early', `${key} after ${ranMs} of ${seen.timeoutMs}`);
     }
   }
@@ -231,7 +302,8 @@ export class Model {
     this.#running.get(seen.process)?.delete(seen);
     this.trace.add(seen.process, `settles ${nameOf(seen.ref)}: ${settlement.kind}`);
     const ranMs = seen.endedMs - seen.enteredMs;
-    if (seen.abortedMs === null && ranMs > seen.timeoutMs + SLACK_MS) {
+    const stoodStill = this.#standstills.totalMs(seen.process) > seen.stalledBeforeMs;
+    if (seen.abortedMs === null && !stoodStill && ranMs > seen.timeoutMs * (1 + 2 * MAX_DRIFT) + SLACK_MS) {
       this.fail('a handler is aborted at its time-out', `${key} ran ${ranMs} of ${seen.timeoutMs}`);
     }
   }
@@ -247,8 +319,13 @@ export class Model {
 
   /** A worker gave an assignment back because it had no room: the coordinator counts by its own books (invariant 5). */
   refusedAssignment(process: string, message: string): void {
-    if (message.includes('already holds'))
+    if (message.includes('already holds') && !this.#cloned.has(process))
       this.fail('a worker never holds more than slots and prefetch', `${process}: ${message}`);
+  }
+
+  /** True if its process has stood still since. */
+  #wasBlocked(sent: { readonly process: string; readonly stalledBeforeMs: number } | undefined): boolean {
+    return sent !== undefined && this.#standstills.totalMs(sent.process) > sent.stalledBeforeMs;
   }
 
   /** A client reads a task. */
@@ -259,9 +336,19 @@ export class Model {
       if (task.acknowledged) this.fail('an acknowledged submit is never lost', taskId);
       return;
     }
-    for (const { rule, details } of checkEnded(task, stored, this.clock.wallMs))
+    const shownMs = this.wall.latestSinceMs(task.plan.submitAtMs);
+    // To the coordinator they ran, and maybe for too long.
+    const blocked = task.enteredLate + [...task.sent.values()].filter((sent) => this.#wasBlocked(sent)).length;
+    for (const { rule, details } of checkEnded(task, stored, { latestWallMs: shownMs, blocked }))
       this.fail(rule, `${taskId}: ${details}`);
   }
+}
+
+const NO_RIVALS = 'two attempts of a task never run at the same time';
+
+/** True while its handler runs and its worker holds it. */
+function isRunning({ toldMs, endedMs }: SeenAttempt): boolean {
+  return toldMs === null && endedMs === null;
 }
 
 /** Short enough for a trace. */

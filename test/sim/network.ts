@@ -1,15 +1,12 @@
 import type { SimClock } from './clock.js';
 import type { Prng } from './random.js';
 import type { StreamEnd } from '../../client/frame-stream.js';
-
-/** What travels along a stream. */
-type Item =
-  | { readonly t: 'open' }
-  | { readonly t: 'frame'; readonly bytes: Uint8Array }
-  | { readonly t: 'end'; readonly end: StreamEnd };
+import { Pipe, type Item } from './pipe.js';
 
 /** One end of a stream, as its host sees it. */
 export interface StreamSide {
+  /** False while its process stands still: then frames wait, and the window fills. */
+  readonly reads: () => boolean;
   onFrame(bytes: Uint8Array): void;
   /** Once: the stream is over, and the other end or the network said so. */
   onEnd(end: StreamEnd): void;
@@ -18,66 +15,14 @@ export interface StreamSide {
 
 /** Who takes new streams. */
 export interface StreamAcceptor {
+  /** As {@link StreamSide.reads}, of streams that it has not taken yet. */
+  readonly reads: () => boolean;
   /** @returns Its side of the stream; undefined: nobody is there. */
   accept(stream: SimStream): StreamSide | undefined;
 }
 
 const GONE: StreamEnd = { code: 'UNAVAILABLE', reason: '', message: 'connection lost' };
 const REFUSED: StreamEnd = { code: 'UNAVAILABLE', reason: '', message: 'connection refused' };
-/** Frames that the sender's side takes before it asks to wait. */
-const WINDOW = 8;
-
-/** One direction of a stream: in order, each item after its latency, nothing once it is broken. */
-class Pipe {
-  #items: { readonly item: Item; readonly readyMs: number }[] = [];
-  #heldUntilMs = 0;
-  #broken = false;
-  #pumping = false;
-
-  constructor(
-    private readonly clock: SimClock,
-    private readonly latencyMs: () => number,
-    private readonly deliver: (item: Item) => void,
-    private readonly duplicates: () => boolean,
-  ) {}
-
-  /** False while the network asks the sender to wait. */
-  get takes(): boolean {
-    return this.#items.length < WINDOW;
-  }
-
-  send(item: Item): void {
-    this.#items.push({ item, readyMs: this.clock.nowMs + this.latencyMs() });
-    if (item.t === 'frame' && this.duplicates()) this.#items.push({ item, readyMs: this.clock.nowMs });
-    this.#pump();
-  }
-
-  /** What is on its way arrives no earlier. */
-  hold(untilMs: number): void {
-    this.#heldUntilMs = Math.max(this.#heldUntilMs, untilMs);
-  }
-
-  /** Nothing arrives any more, and nobody is told. */
-  break(): void {
-    this.#broken = true;
-  }
-
-  #pump(): void {
-    const next = this.#items[0];
-    if (this.#pumping || this.#broken || next === undefined) return;
-    this.#pumping = true;
-    const waitMs = Math.max(next.readyMs, this.#heldUntilMs) - this.clock.nowMs;
-    this.clock.after(waitMs, () => {
-      this.#pumping = false;
-      if (this.#broken) return;
-      if (this.clock.nowMs >= this.#heldUntilMs) {
-        this.#items.shift();
-        this.deliver(next.item);
-      }
-      this.#pump();
-    });
-  }
-}
 
 /** A stream between a worker process and a coordinator process. */
 export class SimStream {
@@ -95,9 +40,18 @@ export class SimStream {
     const { clock, random } = network;
     const latencyMs = (): number => network.latencyMs * random.between(0.5, 2);
     const duplicates = (): boolean => random.chance(network.duplicateShare);
+    const common = { clock, latencyMs, duplicates };
     this.#worker = worker;
-    this.#toCoordinator = new Pipe(clock, latencyMs, (item) => this.#atCoordinator(item), duplicates);
-    this.#toWorker = new Pipe(clock, latencyMs, (item) => this.#atWorker(item), duplicates);
+    this.#toCoordinator = new Pipe({
+      ...common,
+      deliver: (item) => this.#atCoordinator(item),
+      reads: ({ t }) => (t === 'open' ? network.acceptor?.reads() : this.#coordinator?.reads()) ?? true,
+    });
+    this.#toWorker = new Pipe({
+      ...common,
+      deliver: (item) => this.#atWorker(item),
+      reads: () => this.#worker?.reads() ?? true,
+    });
     this.#toCoordinator.send({ t: 'open' });
   }
 
@@ -131,6 +85,23 @@ export class SimStream {
     this.#coordinator = null;
     if (!silently) this.#toWorker.send({ t: 'end', end });
     this.network.streams.delete(this);
+  }
+
+  /** The worker's process goes on after a standstill. */
+  workerReads(): void {
+    this.#toWorker.pump();
+  }
+
+  /** As {@link workerReads}. */
+  coordinatorReads(): void {
+    this.#toCoordinator.pump();
+  }
+
+  /** One side, or both, takes a frame only every `gapMs`, for a while: the window is full meanwhile. */
+  slow(forMs: number, gapMs: number, direction: Direction): void {
+    const untilMs = this.network.clock.nowMs + forMs;
+    if (direction !== 'toWorker') this.#toCoordinator.slow(untilMs, gapMs);
+    if (direction !== 'toCoordinator') this.#toWorker.slow(untilMs, gapMs);
   }
 
   /** Frames of one direction, or both, are late. */
@@ -182,6 +153,13 @@ export class SimStream {
 
 export type Direction = 'both' | 'toWorker' | 'toCoordinator';
 
+/** Streams of some hosts, also those to come, of which one direction or both does not work for a while. */
+interface Partition {
+  readonly separates: (host: string) => boolean;
+  readonly untilMs: number;
+  readonly direction: Direction;
+}
+
 /** Carries streams from workers to whoever is the coordinator now. */
 export class SimNetwork {
   /** Streams that can still be harmed. */
@@ -190,6 +168,7 @@ export class SimNetwork {
   /** Share of frames that arrive twice. A stream never does that; for proofs that the simulation would notice. */
   duplicateShare = 0;
   readonly #unreachable = new Map<string, number>();
+  #partitions: Partition[] = [];
 
   constructor(
     readonly clock: SimClock,
@@ -198,10 +177,15 @@ export class SimNetwork {
   ) {}
 
   dial(host: string, worker: StreamSide): SimStream {
+    const { nowMs } = this.clock;
     const stream = new SimStream(this, host, worker);
     this.streams.add(stream);
     // What it says gets lost, until it gives up by itself.
-    if ((this.#unreachable.get(host) ?? 0) > this.clock.nowMs) stream.cut('both', null, null);
+    if ((this.#unreachable.get(host) ?? 0) > nowMs) stream.cut('both', null, null);
+    this.#partitions = this.#partitions.filter(({ untilMs }) => untilMs > nowMs);
+    for (const { separates, untilMs, direction } of this.#partitions) {
+      if (separates(host)) stream.hold(untilMs - nowMs, direction);
+    }
     return stream;
   }
 
@@ -210,8 +194,23 @@ export class SimNetwork {
     this.#unreachable.set(host, this.clock.nowMs + forMs);
   }
 
+  /**
+   * Nothing of these hosts gets through for a while, in this direction or both. Afterwards each stream goes on, because somebody
+   * has kept its bytes, or is reset.
+   */
+  partition(separates: (host: string) => boolean, forMs: number, direction: Direction): void {
+    this.#partitions.push({ separates, untilMs: this.clock.nowMs + forMs, direction });
+    for (const stream of this.streams) if (separates(stream.host)) stream.hold(forMs, direction);
+    this.clock.after(forMs, () => {
+      for (const stream of [...this.streams]) {
+        if (separates(stream.host) && this.random.chance(0.4)) stream.cut('both', 0, 0);
+      }
+    });
+  }
+
   /** All hosts can be reached again. */
   heal(): void {
     this.#unreachable.clear();
+    this.#partitions = [];
   }
 }

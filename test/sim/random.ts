@@ -60,3 +60,8 @@ export class Prng {
     return `${this.hex(8)}-${this.hex(4)}-7${this.hex(3)}-8${this.hex(3)}-${this.hex(12)}`;
   }
 }
+
+/** One of them, if there is any. */
+export function oneOf<T>(random: Prng, items: readonly T[]): T | undefined {
+  return items.length === 0 ? undefined : random.pick(items);
+}

@@ -19,6 +19,8 @@ export interface ClientParts {
   /** Who answers now. */
   readonly coordinator: () => SimCoordinator;
   readonly latencyMs: number;
+  /** How often a client looks after its task at the least, in milliseconds. */
+  readonly pollMs: number;
   /** Share of requests and of answers that get lost now. */
   readonly lost: () => number;
 }
@@ -29,7 +31,6 @@ interface Call {
 }
 
 const ANSWER_TIMEOUT_MS = 4_000;
-const RUN_TIMEOUT_MS = 30_000;
 
 /** Submits one task, and sees it through: repeats what was not answered, as a client that means it does. */
 export class SimClient {
@@ -101,7 +102,7 @@ export class SimClient {
     if (this.#gaveUp) return;
     this.#waiting = this.#call(
       (token) => this.#submitInput(token, 'task'),
-      RUN_TIMEOUT_MS,
+      this.parts.pollMs * 2.5,
       (reply) => {
         // The call's answer is the end.
         if (reply?.kind === 'submitted') return false;
@@ -142,7 +143,7 @@ export class SimClient {
   }
 
   #pollLater(): void {
-    this.#later(12_000, () => {
+    this.#later(this.parts.pollMs, () => {
       if (this.done) return;
       this.read();
       this.#pollLater();
@@ -210,13 +211,13 @@ export class SimClient {
       clock.after(
         latencyMs,
         () => {
-          server = coordinator();
-          if (!server.listening) {
-            clock.after(latencyMs, () => finish(undefined));
-            return;
-          }
-          token = server.ask(make, (reply) => clock.after(latencyMs, () => !answerLost && finish(reply)));
-          if (typeof token === 'string') clock.after(latencyMs, () => finish(undefined));
+          const asked = coordinator();
+          const refused = (): void => void clock.after(latencyMs, () => finish(undefined));
+          server = asked;
+          asked.arrive(() => {
+            token = asked.ask(make, (reply) => clock.after(latencyMs, () => !answerLost && finish(reply)));
+            if (typeof token === 'string') refused();
+          }, refused);
         },
         true,
       );
@@ -227,7 +228,8 @@ export class SimClient {
       clock.after(
         latencyMs,
         () => {
-          if (server?.listening === true && typeof token === 'number') server.abandon(token, this.plan.taskId, cancel);
+          const asked = server;
+          asked?.arrive(() => typeof token === 'number' && asked.abandon(token, this.plan.taskId, cancel));
         },
         true,
       );

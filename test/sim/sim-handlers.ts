@@ -34,6 +34,8 @@ export class SimHandlers {
       readonly model: Model;
       /** Asked at each entry: tempers change when the faults end. */
       readonly tempers: () => HandlerPlan;
+      /** Slow ones take up to so long, in milliseconds. */
+      readonly slowMs: number;
       readonly listener: HandlerListener;
     },
   ) {}
@@ -58,7 +60,7 @@ export class SimHandlers {
 
   /** Draws what the handler does. Returns what it does once aborted. */
   #begin(key: string, { timeoutMs }: Assignment): Running['onAbort'] {
-    const { random, seat } = this.parts;
+    const { random, seat, slowMs } = this.parts;
     const { slow, fails, failsForGood, hangs, ignoresAbort, neverSettles } = this.parts.tempers();
     const settle = (afterMs: number, how: () => Settlement): void => {
       this.parts.process.after(afterMs, () => this.#settle(key, how()));
@@ -67,7 +69,7 @@ export class SimHandlers {
       if (random.chance(0.2)) settle(random.between(0, 100), () => this.#returns(key));
       else settle(random.between(0, 100), () => threw('ABORTED_IN_HANDLER', false));
     };
-    const durationMs = random.chance(slow) ? random.between(200, 25_000) : random.between(1, 200);
+    const durationMs = random.chance(slow) ? random.between(200, slowMs) : random.between(0, 200);
     if (random.chance(hangs)) return obeys;
     if (random.chance(neverSettles) && seat.onStuck === 'exit') return null;
     if (random.chance(ignoresAbort)) {

@@ -12,6 +12,7 @@ import {
   type WriteResult,
 } from '../../coordinator/store/store.js';
 import type { SimProcess } from './clock.js';
+import type { CrashPoint } from './crash-points.js';
 import type { Prng } from './random.js';
 
 /** How a store behaves now; the simulation changes it as it goes. */
@@ -20,8 +21,8 @@ export interface StoreWeather {
   latencyMs: number;
   /** Added to the commits that begin now: a disk that stalls. */
   stallMs: number;
-  /** Commits are refused with BUSY. */
-  busy: boolean;
+  /** Commits are refused with it, and reads are not; null: they are not. */
+  refusal: 'BUSY' | 'FULL' | null;
 }
 
 /** What a store is made to do wrong, to prove that the simulation would notice. */
@@ -38,20 +39,39 @@ interface Pending {
   readonly apply: () => void;
 }
 
+/** What a store needs. */
+export interface SimStoreParts {
+  readonly process: SimProcess;
+  readonly random: Prng;
+  readonly weather: StoreWeather;
+  readonly disk: MemoryDisk;
+  readonly sabotage: StoreSabotage;
+  /** True if the process dies at this point. */
+  readonly reach: (point: CrashPoint) => boolean;
+}
+
 /** The memory store with the latency of a disk. It belongs to one process and dies with it; its disk does not. */
 export class SimStore implements Store {
   readonly #inner: MemoryStore;
   /** Commits on their way to the disk. */
   readonly #pending = new Set<Pending>();
+  /** When it began to refuse commits, on the process's clock; null: it took the last one. */
+  #refusedSinceMs: number | null = null;
+  /** It has answered a commit with a refusal, and none otherwise since. */
+  #refuses = false;
 
-  constructor(
-    private readonly process: SimProcess,
-    private readonly random: Prng,
-    private readonly weather: StoreWeather,
-    private readonly disk: MemoryDisk,
-    private readonly sabotage: StoreSabotage = {},
-  ) {
-    this.#inner = new MemoryStore({ disk });
+  constructor(private readonly parts: SimStoreParts) {
+    this.#inner = new MemoryStore({ disk: parts.disk });
+  }
+
+  /** True once it has refused a commit, until it has taken one. */
+  get refuses(): boolean {
+    return this.#refuses;
+  }
+
+  /** For how long it has refused every commit, in milliseconds of the process's clock; 0: it has not. */
+  get refusedMs(): number {
+    return this.#refusedSinceMs === null ? 0 : this.parts.process.monoMs - this.#refusedSinceMs;
   }
 
   get roomBytes(): number {
@@ -60,29 +80,30 @@ export class SimStore implements Store {
 
   /** The process has died: what was on its way is on the disk, or is not. */
   crash(): void {
-    for (const pending of this.#pending) if (this.random.chance(0.5)) pending.apply();
+    for (const pending of this.#pending) if (this.parts.random.chance(0.5)) pending.apply();
     this.#pending.clear();
   }
 
   /** The row as it is on the disk now. */
   rowOnDisk(taskId: string): TaskRow | undefined {
-    return this.disk.tasks.get(taskId)?.row;
+    return this.parts.disk.tasks.get(taskId)?.row;
   }
 
   async open(): Promise<OpenedStore> {
-    await this.#wait(this.weather.latencyMs);
+    await this.#wait(this.parts.weather.latencyMs);
     return this.#inner.open();
   }
 
   async loadOpen(params: { afterTaskId: string; limit: number }): Promise<readonly TaskRow[]> {
-    await this.#wait(this.weather.latencyMs);
+    await this.#wait(this.parts.weather.latencyMs);
     return this.#inner.loadOpen(params);
   }
 
   async read(params: { taskIds: readonly string[]; bodies: boolean }): Promise<readonly (StoredTask | undefined)[]> {
-    await this.#wait(this.weather.latencyMs / 10 + this.weather.stallMs);
+    await this.#wait(this.parts.weather.latencyMs / 10 + this.parts.weather.stallMs);
     const stored = await this.#inner.read(params);
-    if (this.sabotage.garblesResults !== true) return stored;
+    this.parts.reach('read');
+    if (this.parts.sabotage.garblesResults !== true) return stored;
     return stored.map((task) => {
       if (task?.result == null) return task;
       return { ...task, result: { ...task.result, data: Buffer.from(JSON.stringify('garbled')) } };
@@ -90,11 +111,13 @@ export class SimStore implements Store {
   }
 
   async commit(writes: readonly Write[]): Promise<readonly WriteResult[]> {
-    const { latencyMs, stallMs, busy } = this.weather;
-    const takesMs = this.random.between(0.2, 2) * latencyMs + stallMs;
-    if (busy) {
+    const { latencyMs, stallMs, refusal } = this.parts.weather;
+    const takesMs = this.parts.random.between(0.2, 2) * latencyMs + stallMs;
+    if (refusal !== null) {
+      this.#refusedSinceMs ??= this.parts.process.monoMs;
       await this.#wait(takesMs);
-      throw new StoreError('BUSY', 'the simulated disk is busy');
+      this.#refuses = true;
+      throw new StoreError(refusal, `the simulated disk is ${refusal}`);
     }
     if (this.#losesNow(writes)) {
       await this.#wait(takesMs);
@@ -104,20 +127,24 @@ export class SimStore implements Store {
       const pending: Pending = {
         apply: () => {
           this.#pending.delete(pending);
+          if (this.parts.reach('beforeApply')) return;
           this.#inner.commit(writes).then(resolve, reject);
+          this.parts.reach('afterApply');
         },
       };
       this.#pending.add(pending);
-      this.process.after(takesMs * this.random.next(), () => this.#pending.has(pending) && pending.apply());
+      this.parts.process.after(takesMs * this.parts.random.next(), () => this.#pending.has(pending) && pending.apply());
     });
-    if (this.sabotage.answersEarly === true) return this.#answerEarly(writes);
+    if (this.parts.sabotage.answersEarly === true) return this.#answerEarly(writes);
     const results = await applied;
-    await this.#wait(takesMs * this.random.next());
+    await this.#wait(takesMs * this.parts.random.next());
+    this.#refusedSinceMs = null;
+    this.#refuses = false;
     return results;
   }
 
   async list(params: ListParams): Promise<TaskPage> {
-    await this.#wait(this.weather.latencyMs / 10);
+    await this.#wait(this.parts.weather.latencyMs / 10);
     return this.#inner.list(params);
   }
 
@@ -134,18 +161,18 @@ export class SimStore implements Store {
   }
 
   #wait(ms: number): Promise<void> {
-    return new Promise((resolve) => this.process.after(ms, resolve));
+    return new Promise((resolve) => this.parts.process.after(ms, resolve));
   }
 
   #losesNow(writes: readonly Write[]): boolean {
-    const { loses } = this.sabotage;
+    const { loses } = this.parts.sabotage;
     if (loses === undefined || writes.length === 0) return false;
-    return writes.every((write) => write.kind === 'update' && !write.wantBody) && this.random.chance(loses);
+    return writes.every((write) => write.kind === 'update' && !write.wantBody) && this.parts.random.chance(loses);
   }
 
   #answerEarly(writes: readonly Write[]): WriteResult[] {
     return writes.map((write) => {
-      const body = write.kind === 'update' && write.wantBody ? this.disk.tasks.get(write.row.taskId)?.body : null;
+      const body = write.kind === 'update' && write.wantBody ? this.parts.disk.tasks.get(write.row.taskId)?.body : null;
       return { kind: 'applied', body: body ?? null };
     });
   }

@@ -1,6 +1,7 @@
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { ConnectRequestSchema, ConnectResponseSchema } from '../../proto/gen/remuda/v1/worker_service_pb.js';
 import type { SessionEffect } from '../../worker/session-effects.js';
+import { LOOP_PING_MS, LoopWatch } from '../../worker/loop-watch.js';
 import { SessionMachine } from '../../worker/session-machine.js';
 import type { SessionEvent } from '../../worker/session-messages.js';
 import { SimProcess, type SimClock } from './clock.js';
@@ -16,9 +17,15 @@ export interface WorkerParts {
   readonly clock: SimClock;
   readonly network: SimNetwork;
   readonly random: Prng;
+  /** How far each process's monotonic clock may be off, as a share of the time. */
+  readonly drift: number;
   readonly model: Model;
   readonly trace: Trace;
   readonly tempers: () => HandlerPlan;
+  /** Slow handlers take up to so long, in milliseconds. */
+  readonly slowMs: number;
+  /** Sessions ask the main threads for signs of life, as they do; off, it is as if every answer came at once. */
+  readonly watchesLoops: boolean;
   /** Changes what the session asks of its host; for proofs that the simulation would notice. */
   readonly tamper: (effect: SessionEffect) => boolean;
 }
@@ -29,9 +36,12 @@ const HOP_MS = 0.2;
 /** One life of a worker process: the real session machine, hosted as `worker/session-host.ts` hosts it. */
 export class SimWorker {
   readonly process: SimProcess;
+  /** The process's main thread; the session has one of its own. */
+  readonly #mainThread: SimProcess;
   readonly #machine: SessionMachine;
   readonly #handlers: SimHandlers;
   #stream: { readonly sessionNumber: number; readonly stream: SimStream } | undefined;
+  readonly #loopWatch: LoopWatch;
   #forgetTimer: (() => void) | undefined;
   #flushDue = false;
 
@@ -47,15 +57,26 @@ export class SimWorker {
     replaces: readonly string[],
     private readonly onExit: (code: number) => void,
   ) {
-    const { clock, random, model, tempers } = parts;
-    this.process = new SimProcess(clock);
+    const { clock, random, drift, model, tempers, slowMs } = parts;
+    const clocks = { rate: 1 + random.between(-drift, drift) };
+    this.process = new SimProcess(clock, clocks);
+    this.#mainThread = new SimProcess(clock, clocks);
     const { namesTheDead: _, ...offer } = seat;
     const about = { version: 'sim', host: 'sim', pid: 1, address: 'sim' };
     const draw = random.fork();
     this.#machine = new SessionMachine({ ...offer, ...about, incarnation, replaces }, { random: () => draw.next() });
     const { process } = this;
+    this.#loopWatch = new LoopWatch({
+      ping: (number) => this.#mainThread.after(HOP_MS, () => this.#hear(() => this.#loopWatch.pong(number))),
+      onChange: (what) => {
+        if (what === 'asked') this.#machine.loopAsked(process.monoMs);
+        else this.#machine.loopAnswered();
+        this.#wake();
+      },
+      nowMs: () => process.monoMs,
+    });
     this.#handlers = new SimHandlers({
-      ...{ process, name, seat, random: random.fork(), model, tempers },
+      ...{ process: this.#mainThread, name, seat, random: random.fork(), model, tempers, slowMs },
       listener: {
         started: (key) => this.#hear(() => this.#machine.started(process.monoMs, key)),
         settled: (key, settlement, runMs) =>
@@ -68,6 +89,7 @@ export class SimWorker {
     this.parts.trace.add(this.name, 'starts');
     this.#machine.start(this.process.monoMs);
     this.#wake();
+    if (this.parts.watchesLoops) this.#watchLoop();
   }
 
   /** SIGTERM. */
@@ -77,14 +99,46 @@ export class SimWorker {
     this.#wake();
   }
 
+  /** Nothing of the process runs for a while, as after SIGSTOP. */
+  stall(forMs: number): void {
+    if (this.process.stalled) return;
+    this.parts.trace.add(this.name, `stands still for ${forMs.toFixed(0)}`);
+    const { model } = this.parts;
+    model.stalls(this.name);
+    this.#mainThread.stall(forMs);
+    this.process.stall(forMs, () => {
+      model.wakes(this.name);
+      this.#stream?.stream.workerReads();
+    });
+  }
+
+  /** A handler blocks the main thread for a while; the session goes on. */
+  block(forMs: number): void {
+    this.parts.trace.add(this.name, `is blocked by a handler for ${forMs.toFixed(0)}`);
+    this.parts.model.stalls(this.name);
+    this.#mainThread.stall(forMs, () => this.parts.model.wakes(this.name));
+  }
+
   /** The process vanishes; `silently`: with its machine, so that nobody is told. */
   kill(silently: boolean): void {
     if (!this.process.alive) return;
     this.parts.trace.add(this.name, silently ? 'dies with its machine' : 'dies');
-    this.process.kill();
-    this.parts.model.vanished(this.name);
+    this.#die();
     this.#stream?.stream.closeFromWorker(silently);
     this.#stream = undefined;
+  }
+
+  #watchLoop(): void {
+    this.process.after(LOOP_PING_MS, () => {
+      this.#watchLoop();
+      this.#loopWatch.ask();
+    });
+  }
+
+  #die(): void {
+    this.process.kill();
+    this.#mainThread.kill();
+    this.parts.model.vanished(this.name);
   }
 
   #hear(run: () => void): void {
@@ -137,21 +191,21 @@ export class SimWorker {
         this.#stream = undefined;
         break;
       case 'run':
-        for (const { assignment } of effect.tasks) this.process.after(HOP_MS, () => this.#handlers.run(assignment));
+        for (const { assignment } of effect.tasks) this.#mainThread.after(HOP_MS, () => this.#handlers.run(assignment));
         break;
       case 'abort':
-        this.process.after(HOP_MS, () => this.#handlers.abort(effect.key, effect.cause));
+        this.parts.model.told(effect.key, effect.cause);
+        this.#mainThread.after(HOP_MS, () => this.#handlers.abort(effect.key, effect.cause));
         break;
       case 'measure':
-        this.#machine.load({ cpuMillis: 1, rssBytes: 1, handlerLoopLagMs: 0 });
+        this.#machine.load({ cpuMillis: 1, rssBytes: 1, handlerLoopLagMs: this.#loopWatch.takeLagMs() });
         break;
       case 'event':
         this.#note(effect.event);
         break;
       case 'exit':
         this.parts.trace.add(this.name, `exits with ${effect.exit.code}: ${effect.exit.message}`);
-        this.process.kill();
-        this.parts.model.vanished(this.name);
+        this.#die();
         this.onExit(effect.exit.code);
         break;
       case 'draining':
@@ -168,11 +222,13 @@ export class SimWorker {
 
   #dial(sessionNumber: number): void {
     const alive = (run: () => void): void => {
-      if (!this.process.alive) return;
-      run();
-      this.#wake();
+      this.process.arrive(() => {
+        run();
+        this.#wake();
+      });
     };
     const stream = this.parts.network.dial(this.name, {
+      reads: () => !this.process.stalled,
       onFrame: (bytes) =>
         alive(() => {
           this.#machine.frame(this.process.monoMs, sessionNumber, fromBinary(ConnectResponseSchema, bytes));

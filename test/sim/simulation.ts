@@ -11,7 +11,7 @@ import type { SessionOutput } from '../../coordinator/core/outputs.js';
 import type { SessionTerms } from '../../coordinator/session/session.js';
 import { MemoryDisk } from '../../coordinator/store/memory-store.js';
 import type { SessionEffect } from '../../worker/session-effects.js';
-import { SimClock } from './clock.js';
+import { SimClock, WallClock } from './clock.js';
 import { FaultCount, scheduleFaults } from './faults.js';
 import { Model, type Violation } from './model.js';
 import { SimNetwork } from './network.js';
@@ -69,9 +69,8 @@ export interface SimReport {
 }
 
 const CALM: HandlerPlan = { slow: 0, fails: 0, failsForGood: 0, hangs: 0, ignoresAbort: 0, neverSettles: 0 };
-/** How long after the last fault everything has to have ended. */
-const CALM_MS = 300_000;
-const LOOK_MS = 2_000;
+/** How long answers are waited for when everything works. */
+const ANSWER_MS = 2_000;
 
 /** Runs one seed. Never throws because of what it finds. */
 export async function simulate(seed: number, options: SimOptions = {}): Promise<SimReport> {
@@ -80,6 +79,8 @@ export async function simulate(seed: number, options: SimOptions = {}): Promise<
 
 class Simulation {
   readonly #clock = new SimClock();
+  /** Of the coordinator's machine. */
+  readonly #wall = new WallClock(this.#clock);
   readonly #trace: Trace;
   readonly #model: Model;
   readonly #random: Prng;
@@ -105,12 +106,12 @@ class Simulation {
     this.#maxTasks = maxTasks;
     this.#sabotage = sabotage;
     this.#trace = new Trace(() => clock.nowMs, print);
-    this.#model = new Model(clock, this.#trace);
+    this.#model = new Model(clock, this.#wall, this.#trace);
     this.#random = new Prng(seed);
-    this.#plan = drawPlan(this.#random.fork(), (ms) => clock.wallMs + ms);
+    this.#plan = drawPlan(this.#random.fork());
     this.#network = new SimNetwork(clock, this.#random.fork(), this.#plan.latencyMs);
     this.#network.duplicateShare = sabotage.duplicateShare ?? 0;
-    this.#weather = { latencyMs: this.#plan.commitMs, stallMs: 0, busy: false };
+    this.#weather = { latencyMs: this.#plan.commitMs, stallMs: 0, refusal: null };
     this.#coordinatorParts = this.#makeCoordinatorParts();
     this.#coordinator = this.#startCoordinator();
   }
@@ -126,7 +127,8 @@ class Simulation {
   }
 
   async #play(): Promise<void> {
-    const { faultsMs, faults, seats, tasks, latencyMs } = this.#plan;
+    const { pace, faults, seats, tasks, latencyMs, drift } = this.#plan;
+    const { faultsMs, slowMs, pollMs } = pace;
     const clock = this.#clock;
     const parts = { clock, random: this.#random.fork(), trace: this.#trace, model: this.#model };
     const tempers = (): HandlerPlan => (this.#calm ? CALM : this.#plan.handlers);
@@ -134,11 +136,19 @@ class Simulation {
     const tellOfEnd = (incarnation: string, how: ProcessEnd): void => {
       if (this.#plan.tellsOfEnds) this.#coordinator.processEnded(incarnation, how);
     };
-    const workerParts = { ...parts, network: this.#network, tempers, tamper };
+    const workerParts = {
+      ...parts,
+      network: this.#network,
+      tempers,
+      tamper,
+      slowMs,
+      drift,
+      watchesLoops: faults.handlerBlock !== null,
+    };
     this.#seats = seats.map((seat) => new SimSeat(workerParts, seat, tellOfEnd));
     const lost = (): number => (this.#calm ? 0 : this.#plan.lostCalls);
     const coordinator = (): SimCoordinator => this.#coordinator;
-    const clientParts = { ...parts, coordinator, latencyMs, lost };
+    const clientParts = { ...parts, coordinator, latencyMs, lost, pollMs };
     const draws = this.#random.fork();
     // Each draws from a stream of its own: one that is left out changes nothing for the others.
     this.#clients = tasks
@@ -146,7 +156,8 @@ class Simulation {
       .map((task) => new SimClient({ ...clientParts, random: draws.fork() }, task));
     const victims = {
       ...{ clock, random: this.#random.fork(), trace: this.#trace, network: this.#network },
-      ...{ weather: this.#weather, seats: this.#seats },
+      ...{ weather: this.#weather, seats: this.#seats, wall: this.#wall },
+      coordinator,
       crashCoordinator: (silently: boolean) => this.#crashCoordinator(silently),
       restartCoordinator: (holdMs: number) => this.#restartCoordinator(holdMs),
     };
@@ -156,7 +167,7 @@ class Simulation {
   }
 
   #makeCoordinatorParts(): CoordinatorParts {
-    const { leaseMs, stuckGraceMs, balancing } = this.#plan;
+    const { leaseMs, stuckGraceMs, balancing, drift } = this.#plan;
     const random = this.#random.fork();
     const config: CoreConfig = {
       ...CORE_DEFAULTS,
@@ -174,15 +185,21 @@ class Simulation {
       ...{ maxPayloadBytes: 1_048_576, version: 'sim' },
     };
     return {
-      ...{ clock: this.#clock, random, disk: this.#disk, weather: this.#weather, model: this.#model },
-      ...{ trace: this.#trace, config, terms, storeSabotage: this.#sabotage.store ?? {} },
+      clock: this.#clock,
+      wall: this.#wall,
+      network: this.#network,
+      disk: this.#disk,
+      weather: this.#weather,
+      model: this.#model,
+      ...{ random, drift, trace: this.#trace, config, terms, storeSabotage: this.#sabotage.store ?? {} },
       tamper: (sessionId, outputs) => this.#letOut(sessionId, outputs),
+      onGivenUp: (coordinator) => coordinator === this.#coordinator && this.#crashCoordinator(false),
     };
   }
 
   #startCoordinator(): SimCoordinator {
     const coordinator = new SimCoordinator(this.#coordinatorParts);
-    this.#network.acceptor = coordinator;
+    this.#network.acceptor = coordinator.sessions;
     coordinator.start();
     return coordinator;
   }
@@ -207,8 +224,8 @@ class Simulation {
     const { handsOutTwice, losesAssignments } = this.#sabotage;
     if (handsOutTwice === true) {
       const assignments = outputs.filter(({ kind }) => kind === 'assign');
-      for (const other of this.#coordinator.sessionIds()) {
-        if (other !== sessionId && assignments.length > 0) this.#coordinator.smuggle(other, assignments);
+      for (const other of this.#coordinator.sessions.sessionIds()) {
+        if (other !== sessionId && assignments.length > 0) this.#coordinator.sessions.smuggle(other, assignments);
       }
     }
     if (losesAssignments === undefined) return outputs;
@@ -229,19 +246,21 @@ class Simulation {
     this.#trace.add('FAULT', 'none any more');
     this.#calm = true;
     this.#weather.stallMs = 0;
-    this.#weather.busy = false;
+    this.#weather.refusal = null;
+    this.#wall.set(0);
     this.#network.heal();
-    const endMs = this.#clock.nowMs + CALM_MS;
+    const { calmMs, lookMs } = this.#plan.pace;
+    const endMs = this.#clock.nowMs + calmMs;
     let quiet = false;
     while (this.#clock.nowMs < endMs && this.#model.violation === null && !quiet) {
       for (const client of this.#clients) if (!client.done) client.read();
-      await this.#runFor(LOOK_MS);
+      await this.#runFor(lookMs);
       quiet = this.#clients.every(({ done }) => done) && (await this.#fleetIsQuiet());
     }
     if (this.#model.violation !== null) return;
     if (!quiet) await this.#failLiveness();
     for (const client of this.#clients) client.read();
-    await this.#runFor(LOOK_MS);
+    await this.#runFor(ANSWER_MS);
   }
 
   async #failLiveness(): Promise<void> {
@@ -275,7 +294,7 @@ class Simulation {
       },
       true,
     );
-    await this.#runFor(LOOK_MS, () => seen !== null);
+    await this.#runFor(ANSWER_MS, () => seen !== null);
     return seen ?? [];
   }
 

@@ -1,9 +1,20 @@
 import { hasEnded, type TaskRow } from '../../coordinator/core/task.js';
 import type { StoredTask } from '../../coordinator/store/store.js';
+import { MAX_DRIFT } from './clock.js';
 import type { SeenTask, Violation } from './model.js';
 
-/** What is wrong with a task as a client reads it, judged by what was seen of it; remembers its end. */
-export function checkEnded(task: SeenTask, { row, result }: StoredTask, wallMs: number): Violation[] {
+/** What else is known about a task's time. */
+export interface Circumstances {
+  /** The latest that the coordinator's wall clock has shown since the submit. */
+  readonly latestWallMs: number;
+  /** Attempts that their process entered late or never, because it stood still: the coordinator may count them as started. */
+  readonly blocked: number;
+}
+
+/**
+ * What is wrong with a task as a client reads it, judged by what was seen of it; remembers its end.
+ */
+export function checkEnded(task: SeenTask, { row, result }: StoredTask, around: Circumstances): Violation[] {
   const found: Violation[] = [];
   const must = (holds: boolean, rule: string, details: string): void => {
     if (!holds) found.push({ rule, details });
@@ -15,28 +26,37 @@ export function checkEnded(task: SeenTask, { row, result }: StoredTask, wallMs: 
   must(end === null || end.result === text, 'a result never changes', `${end?.result} then ${text}`);
 
   const { maxAttempts } = plan.spec.retry;
-  const failed = attempts.filter(
-    ({ threw, abortedMs, abortCause, enteredMs, endedMs, timeoutMs }) =>
-      (threw && abortedMs === null) || abortCause === 'TIMED_OUT' || (endedMs ?? Infinity) - enteredMs >= timeoutMs,
-  ).length;
+  const failed =
+    attempts.filter(
+      ({ threw, abortedMs, toldCause, enteredMs, endedMs, timeoutMs }) =>
+        (threw && abortedMs === null) ||
+        toldCause === 'TIMED_OUT' ||
+        ((endedMs ?? Infinity) - enteredMs) * (1 + 2 * MAX_DRIFT) >= timeoutMs,
+    ).length + around.blocked;
   must(row.failureCount <= failed, 'only a failure costs a chance', `${row.failureCount} counted, ${failed} seen`);
   must(row.failureCount <= maxAttempts, 'failures respect max_attempts', `${row.failureCount} of ${maxAttempts}`);
   if (!hasEnded(row.state)) return found;
   task.end ??= { state: row.state, result: text };
-  checkEnd(task, row, text, wallMs, must);
+  checkEnd(task, { row, result: text, around }, must);
   return found;
 }
 
 type Must = (holds: boolean, rule: string, details: string) => void;
 
-function checkEnd(task: SeenTask, row: TaskRow, result: string | null, wallMs: number, must: Must): void {
+interface Seen {
+  readonly row: TaskRow;
+  readonly result: string | null;
+  readonly around: Circumstances;
+}
+
+function checkEnd(task: SeenTask, { row, result, around }: Seen, must: Must): void {
   const { plan, attempts, acceptedSuccess } = task;
   if (row.state !== 'SUCCEEDED') {
     must(result === null, 'only SUCCEEDED has a result', `${row.state} has ${result}`);
     must(acceptedSuccess.size === 0, 'an accepted success ends its task so', `${row.state} after it`);
   }
   // Only now: while it is open, more may have happened than the client's answer knows.
-  const silent = attempts.filter(({ accepted }) => !accepted).length;
+  const silent = attempts.filter(({ accepted }) => !accepted).length + around.blocked;
   must(row.crashCount <= silent, 'only a crash is counted as one', `${row.crashCount} counted, ${silent} seen`);
   must(row.attempt >= task.newestAttempt, 'an attempt that left is on record', `${row.attempt}, ${task.newestAttempt}`);
   const fits = row.state === 'SUCCEEDED' || row.state === 'CANCELLED';
@@ -57,7 +77,7 @@ function checkEnd(task: SeenTask, row: TaskRow, result: string | null, wallMs: n
       must(task.cancelAsked, 'CANCELLED only if asked for', '');
       break;
     case 'EXPIRED':
-      must(wallMs >= deadlineMs, 'EXPIRED only if its deadline has passed', `${deadlineMs}`);
+      must(around.latestWallMs >= deadlineMs, 'EXPIRED only if its deadline has passed', `${deadlineMs}`);
       break;
     case 'DEAD_LETTERED':
       checkDeadLetter(task, row, must);

@@ -168,6 +168,19 @@ describe('a restart of the coordinator', () => {
     expect(core.state.incarnations.get('w#2')?.crashedHolds).toBe(0);
   });
 
+  it('waits no longer than a back-off can be when the wall clock was set back meanwhile', () => {
+    const core = died();
+    core.draws.push(0.5);
+    core.report(1, core.ref('t'), 'FAILED');
+    expect(core.row('t')).toMatchObject({ state: 'SCHEDULED', failureCount: 1 });
+    core.wallMs -= 3_600_000;
+    core.restart();
+    core.advance(29_999);
+    expect(core.row('t').state).toBe('SCHEDULED');
+    core.advance(1);
+    expect(core.row('t').state).toBe('QUEUED');
+  });
+
   it('refuses to restore a task that has ended', () => {
     const core = new CoreDriver();
     core.submit('t');
@@ -176,6 +189,7 @@ describe('a restart of the coordinator', () => {
       restore(createState(core.config, { next: () => 0, leaseId: () => '' }), [core.row('t')], {
         longestLeaseMs: 0,
         drains: [],
+        now: { monoMs: 0, wallMs: 0 },
       }),
     ).toThrow('task t has ended (CANCELLED)');
   });

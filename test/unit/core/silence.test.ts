@@ -35,6 +35,21 @@ describe('silence', () => {
     expect(core.row('t')).toMatchObject({ state: 'SUCCEEDED', failureCount: 0 });
   });
 
+  it('of a worker whose welcome does not arrive is no time-out: it costs no chance', () => {
+    const core = new CoreDriver();
+    const session = core.hello('w');
+    core.submit('t', { timeoutMs: 1_000 });
+    const ref = core.ref('t');
+    core.start(session, ref);
+    // Only the way to it is dead: it says hello again and again, which renews its lease, and can say nothing else.
+    for (let sessionNumber = 2; core.row('t').state === 'RUNNING' && sessionNumber < 20; sessionNumber += 1) {
+      core.advance(7_000);
+      if (core.row('t').state === 'RUNNING') core.hello('w', { sessionNumber, unsentReports: [ref] });
+    }
+    expect(core.row('t')).toMatchObject({ failureCount: 0, crashCount: 0, releaseCount: 1 });
+    expect(core.row('t').history).toMatchObject([{ outcome: 'WORKER_LOST', charge: 'FREE' }]);
+  });
+
   it('of a superseded worker begins with its last frame, though its stream counts for nothing else', () => {
     const core = new CoreDriver();
     const loser = core.hello('w');

@@ -184,7 +184,7 @@ export class CoreDriver {
     this.monoMs = 500;
     const open = [...this.store.values()].filter(({ state }) => !hasEnded(state));
     const drains = [...this.storedDrains].map(([pattern, createWallMs]) => ({ pattern, createWallMs }));
-    restore(this.state, open, { longestLeaseMs, drains });
+    restore(this.state, open, { longestLeaseMs, drains, now: { monoMs: this.monoMs, wallMs: this.wallMs } });
     checkInvariants(this.state);
     this.outputs = [];
     if (listening) this.step({ kind: 'listening' });

@@ -1,0 +1,47 @@
+import type { Direction } from '../network.js';
+import { oneOf } from '../random.js';
+import type { Fault } from './victims.js';
+
+const DIRECTIONS: readonly Direction[] = ['both', 'toWorker', 'toCoordinator'];
+
+/** Faults of the network between workers and coordinator. */
+export const networkFaults = {
+  cut({ random, network, trace }) {
+    const stream = oneOf(random, [...network.streams]);
+    if (stream === undefined) return;
+    const direction = random.pick(DIRECTIONS);
+    const notices = (): number | null => (random.chance(0.4) ? null : random.pick([0, 50, random.between(0, 30_000)]));
+    trace.add('FAULT', `cut ${stream.host} ${direction}`);
+    stream.cut(direction, notices(), notices());
+    if (random.chance(0.3)) network.isolate(stream.host, random.between(0, 25_000));
+  },
+
+  delay({ random, network, trace }) {
+    const stream = oneOf(random, [...network.streams]);
+    if (stream === undefined) return;
+    const forMs = random.pick([500, 3_500, random.between(0, 25_000)]);
+    const direction = random.pick(DIRECTIONS);
+    trace.add('FAULT', `delay ${stream.host} ${direction} ${forMs.toFixed(0)}`);
+    stream.hold(forMs, direction);
+  },
+
+  /** A switch, or a proxy that forwards one direction: of some machines, for longer than most leases. */
+  partition({ random, network, seats, trace }) {
+    const ids = seats.map(({ plan }) => plan.workerId).filter(() => random.chance(0.6));
+    if (ids.length === 0) return;
+    const forMs = random.pick([1_000, random.between(1_000, 20_000), random.between(1_000, 70_000)]);
+    const direction = random.pick(DIRECTIONS);
+    trace.add('FAULT', `partition of ${ids.join(' ')} ${direction} ${forMs.toFixed(0)}`);
+    network.partition((host) => ids.some((workerId) => host.startsWith(`${workerId}~`)), forMs, direction);
+  },
+
+  slowReader({ random, network, trace }) {
+    const stream = oneOf(random, [...network.streams]);
+    if (stream === undefined) return;
+    const forMs = random.between(2_000, 60_000);
+    const gapMs = random.pick([50, 400, random.between(50, 5_000)]);
+    const direction = random.pick(DIRECTIONS);
+    trace.add('FAULT', `${stream.host} ${direction}: a frame each ${gapMs.toFixed(0)} for ${forMs.toFixed(0)}`);
+    stream.slow(forMs, gapMs, direction);
+  },
+} satisfies Record<string, Fault>;

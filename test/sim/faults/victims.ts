@@ -1,0 +1,33 @@
+import type { SimClock, WallClock } from '../clock.js';
+import type { SimNetwork } from '../network.js';
+import type { Prng } from '../random.js';
+import type { SimCoordinator } from '../sim-coordinator.js';
+import type { SimSeat } from '../sim-seat.js';
+import type { StoreWeather } from '../sim-store.js';
+import type { Trace } from '../trace.js';
+
+/** What can be harmed. */
+export interface Victims {
+  readonly clock: SimClock;
+  readonly random: Prng;
+  readonly trace: Trace;
+  readonly network: SimNetwork;
+  readonly weather: StoreWeather;
+  /** Of the coordinator's machine. */
+  readonly wall: WallClock;
+  readonly seats: readonly SimSeat[];
+  /** The one that lives now. */
+  readonly coordinator: () => SimCoordinator;
+  /** Ends the coordinator's process; it comes back by itself. */
+  readonly crashCoordinator: (silently: boolean) => void;
+  /** Stops it in good order; it comes back by itself. */
+  readonly restartCoordinator: (holdMs: number) => void;
+}
+
+/** One occurrence of a fault. */
+export type Fault = (victims: Victims) => void;
+
+/** From a hiccup to longer than any lease, in milliseconds. */
+export function standstillMs(random: Prng): number {
+  return random.pick([random.between(600, 5_000), random.between(600, 20_000), random.between(600, 60_000)]);
+}

@@ -1,0 +1,37 @@
+import { oneOf } from '../random.js';
+import { standstillMs, type Fault } from './victims.js';
+
+/** Faults of worker processes, and what is none and as disturbing. */
+export const workerFaults = {
+  workerCrash({ random, seats }) {
+    random.pick(seats).crash(random.chance(0.3));
+  },
+
+  /** Against the rules: an incarnation is one process's life. */
+  sameIncarnation({ random, seats }) {
+    random.pick(seats).crashAndKeepIncarnation(random.chance(0.3));
+  },
+
+  clone({ random, seats }) {
+    random.pick(seats).clone(random.between(1_000, 40_000));
+  },
+
+  leave({ random, seats }) {
+    const worker = oneOf(random, random.pick(seats).alive);
+    worker?.leave(random.pick([0, 1_000, 20_000]));
+  },
+
+  takeover({ random, seats, trace }) {
+    const seat = random.pick(seats);
+    trace.add('FAULT', `another process takes over ${seat.plan.workerId}`);
+    seat.spawn();
+  },
+
+  workerStall({ random, seats }) {
+    oneOf(random, random.pick(seats).alive)?.stall(standstillMs(random));
+  },
+
+  handlerBlock({ random, seats }) {
+    oneOf(random, random.pick(seats).alive)?.block(standstillMs(random));
+  },
+} satisfies Record<string, Fault>;

@@ -1,0 +1,188 @@
+import { fromBinary } from '@bufbuild/protobuf';
+import { status as Code } from '@grpc/grpc-js';
+import type { Input } from '../../coordinator/core/inputs.js';
+import type { SessionOutput } from '../../coordinator/core/outputs.js';
+import type { SessionGateway } from '../../coordinator/engine.js';
+import { Session, type SessionTerms } from '../../coordinator/session/session.js';
+import { FleetError } from '../../proto/fleet-error.js';
+import {
+  ConnectRequestSchema,
+  ConnectResponseSchema,
+  type ConnectRequest,
+} from '../../proto/gen/remuda/v1/worker_service_pb.js';
+import type { StreamEnd } from '../../client/frame-stream.js';
+import type { SimProcess } from './clock.js';
+import type { CrashPoint } from './crash-points.js';
+import type { Model } from './model.js';
+import type { SimStream, StreamAcceptor, StreamSide } from './network.js';
+import type { Trace } from './trace.js';
+
+/** What the sessions of one life of a coordinator need. */
+export interface SessionHostParts {
+  readonly process: SimProcess;
+  readonly terms: SessionTerms;
+  readonly model: Model;
+  readonly trace: Trace;
+  /** False: no new stream is taken. */
+  readonly listens: () => boolean;
+  /** The engine takes an input. The simulated inbox is never full, so no stream is paused. */
+  readonly append: (input: Input, bytes: number) => void;
+  /** True if the process dies at this point. */
+  readonly reach: (point: CrashPoint) => boolean;
+  /** Changes what the engine lets out to a session; for proofs that the simulation would notice. */
+  readonly tamper: (sessionId: number, outputs: readonly SessionOutput[]) => readonly SessionOutput[];
+}
+
+interface Hosted {
+  readonly session: Session;
+  readonly stream: SimStream;
+  over: boolean;
+}
+
+const TICK_MS = 100;
+const COORDINATOR_GONE: StreamEnd = { code: 'UNAVAILABLE', reason: '', message: 'the coordinator is gone' };
+
+/** Hosts the real sessions over the simulated network, as `coordinator/session/session-host.ts` does over grpc-js. */
+export class SimSessionHost implements StreamAcceptor, SessionGateway {
+  readonly #hosted = new Map<number, Hosted>();
+  readonly #dirty = new Set<Hosted>();
+  #flushDue = false;
+  #nextSessionId = 1;
+
+  constructor(private readonly parts: SessionHostParts) {}
+
+  /** Begins to look at the clock. */
+  start(): void {
+    this.#tick();
+  }
+
+  /** Tells every worker that the coordinator will be back. */
+  announceReturn(holdMs: number): void {
+    for (const hosted of [...this.#hosted.values()]) {
+      hosted.session.announceReturn(holdMs);
+      this.#flush(hosted);
+    }
+  }
+
+  /** Ends every stream. */
+  stop(error: FleetError): void {
+    for (const hosted of [...this.#hosted.values()]) {
+      hosted.session.end(error);
+      this.#flush(hosted);
+    }
+  }
+
+  /** The process has died; `silently`: with its machine. */
+  crash(silently: boolean): void {
+    for (const { stream } of this.#hosted.values()) stream.closeFromCoordinator(COORDINATOR_GONE, silently);
+  }
+
+  /** False while nothing of the process runs. */
+  readonly reads = (): boolean => !this.parts.process.stalled;
+
+  accept(stream: SimStream): StreamSide | undefined {
+    if (!this.parts.listens()) return undefined;
+    const sessionId = this.#nextSessionId;
+    this.#nextSessionId += 1;
+    const session = new Session(sessionId, this.parts.terms, this.parts.process.monoMs);
+    const hosted: Hosted = { session, stream, over: false };
+    this.#hosted.set(sessionId, hosted);
+    const alive = (run: () => void): void => this.parts.process.arrive(() => !hosted.over && run());
+    return {
+      reads: this.reads,
+      onFrame: (bytes) => alive(() => this.#frame(hosted, bytes)),
+      onEnd: () =>
+        alive(() => {
+          session.end(null);
+          this.#markDirty(hosted);
+        }),
+      onWritable: () => alive(() => this.#markDirty(hosted)),
+    };
+  }
+
+  deliver(sessionId: number, outputs: readonly SessionOutput[]): void {
+    const hosted = this.#hosted.get(sessionId);
+    if (hosted === undefined) return;
+    hosted.session.deliver(this.parts.tamper(sessionId, outputs));
+    this.#flush(hosted);
+  }
+
+  /** Sessions that are open now; for the seams of {@link SessionHostParts.tamper}. */
+  sessionIds(): number[] {
+    return [...this.#hosted.keys()];
+  }
+
+  /** Delivers to another session than the engine meant; see {@link SessionHostParts.tamper}. */
+  smuggle(sessionId: number, outputs: readonly SessionOutput[]): void {
+    this.#hosted.get(sessionId)?.session.deliver(outputs);
+  }
+
+  #frame(hosted: Hosted, bytes: Uint8Array): void {
+    if (this.parts.reach('frame')) return;
+    hosted.session.frame(this.parts.process.monoMs, decode(bytes), bytes.byteLength);
+    this.#pass(hosted);
+    this.#markDirty(hosted);
+  }
+
+  #pass(hosted: Hosted): void {
+    for (const { input, bytes } of hosted.session.takeInputs()) this.parts.append(input, bytes);
+  }
+
+  #markDirty(hosted: Hosted): void {
+    this.#dirty.add(hosted);
+    if (this.#flushDue) return;
+    this.#flushDue = true;
+    this.parts.process.defer(() => {
+      this.#flushDue = false;
+      const dirty = [...this.#dirty];
+      this.#dirty.clear();
+      for (const one of dirty) this.#flush(one);
+    });
+  }
+
+  #flush(hosted: Hosted): void {
+    if (hosted.over) return;
+    const { session, stream } = hosted;
+    this.#pass(hosted);
+    while (stream.takesFromCoordinator) {
+      const bytes = session.takeFrame(this.parts.process.monoMs);
+      if (bytes === undefined) break;
+      this.parts.model.frameToWorker(stream.host, fromBinary(ConnectResponseSchema, bytes));
+      stream.fromCoordinator(bytes);
+    }
+    this.#pass(hosted);
+    if (session.state.t !== 'Ended') return;
+    const { error } = session.state;
+    hosted.over = true;
+    this.#hosted.delete(session.sessionId);
+    this.parts.trace.add('coordinator', `session ${session.sessionId} of ${stream.host} ends ${error?.reason ?? ''}`);
+    stream.closeFromCoordinator(
+      error === null
+        ? { code: 'OK', reason: '', message: '' }
+        : { code: Code[error.code], reason: error.reason, message: error.message },
+    );
+  }
+
+  #tick(): void {
+    this.parts.process.after(TICK_MS, () => {
+      this.#tick();
+      this.parts.process.defer(() => {
+        const nowMs = this.parts.process.monoMs;
+        for (const hosted of this.#hosted.values()) {
+          hosted.session.tick(nowMs);
+          this.#pass(hosted);
+          if (hosted.session.state.t === 'Ended' || hosted.session.ackIsDue(nowMs)) this.#flush(hosted);
+        }
+      });
+    });
+  }
+}
+
+/** Undefined: the bytes are no frame. */
+function decode(bytes: Uint8Array): ConnectRequest | undefined {
+  try {
+    return fromBinary(ConnectRequestSchema, bytes, { readUnknownFields: false });
+  } catch {
+    return undefined;
+  }
+}
