@@ -39,8 +39,10 @@ export class SimStream {
   ) {
     const { clock, random } = network;
     const latencyMs = (): number => network.latencyMs * random.between(0.5, 2);
+    // Large frames fill it one by one.
+    const window = random.pick([1, 2, 8]);
     const duplicates = (): boolean => random.chance(network.duplicateShare);
-    const common = { clock, latencyMs, duplicates };
+    const common = { clock, latencyMs, window, duplicates };
     this.#worker = worker;
     this.#toCoordinator = new Pipe({
       ...common,

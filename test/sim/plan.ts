@@ -147,6 +147,7 @@ function drawFaults(random: Prng, stretch: number): FaultPlan {
   return {
     cut: often(0.6, 6_000),
     delay: often(0.6, 6_000),
+    fade: often(0.3, 15_000),
     partition: often(0.4, 20_000),
     slowReader: often(0.4, 12_000),
     workerCrash: often(0.6, 8_000),
@@ -157,6 +158,7 @@ function drawFaults(random: Prng, stretch: number): FaultPlan {
     handlerBlock: stretch > 1 ? null : often(0.4, 10_000),
     leave: often(0.5, 15_000),
     takeover: often(0.4, 15_000),
+    unheardTakeover: often(0.3, 20_000),
     coordinatorCrash: often(0.6, 15_000),
     crashAtPoint: often(0.5, 12_000),
     coordinatorRestart: often(0.5, 12_000),
