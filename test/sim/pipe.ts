@@ -25,7 +25,6 @@ export class Pipe {
       readonly latencyMs: () => number;
       readonly deliver: (item: Item) => void;
       readonly reads: (item: Item) => boolean;
-      readonly duplicates: () => boolean;
     },
   ) {}
 
@@ -35,9 +34,8 @@ export class Pipe {
   }
 
   send(item: Item): void {
-    const { clock, latencyMs, duplicates } = this.parts;
+    const { clock, latencyMs } = this.parts;
     this.#items.push({ item, readyMs: clock.nowMs + latencyMs() });
-    if (item.t === 'frame' && duplicates()) this.#items.push({ item, readyMs: clock.nowMs });
     this.pump();
   }
 
