@@ -77,6 +77,8 @@ export class Model {
   /** Attempts whose worker has ended them, whether their handlers were entered or not. */
   readonly #told = new Map<string, AbortCause>();
   readonly #standstills: Standstills;
+  /** The newest attempts that left for workers. */
+  readonly #overheard: AttemptRef[] = [];
   readonly #cloned = new Set<string>();
   readonly #repeated = new Set<string>();
 
@@ -91,6 +93,11 @@ export class Model {
 
   get violation(): Violation | null {
     return this.#violation;
+  }
+
+  /** Attempts that whoever listens on the wire knows of. */
+  get overheard(): readonly AttemptRef[] {
+    return [...this.#overheard];
   }
 
   /** A rule is broken. */
@@ -130,6 +137,8 @@ export class Model {
 
   /** A frame leaves for a worker. */
   frameToWorker(process: string, { assignments, reportAcks }: ConnectResponse): void {
+    // What is answered to a hostile one says nothing of what others have reported.
+    if (isHostile(process)) return;
     for (const { attempt: ref } of assignments) if (ref !== undefined) this.#assigned(process, ref);
     for (const { attempt: ref, accepted } of reportAcks) if (ref !== undefined && accepted) this.#accepted(ref);
   }
@@ -147,6 +156,8 @@ export class Model {
 
   #assigned(process: string, ref: AttemptRef): void {
     this.trace.add(process, `is sent ${nameOf(ref)}`);
+    this.#overheard.push(ref);
+    if (this.#overheard.length > MAX_OVERHEARD) this.#overheard.shift();
     const task = this.tasks.get(ref.taskId);
     if (task === undefined) {
       this.fail('only what was submitted is handed out', attemptKey(ref));
@@ -339,7 +350,13 @@ export class Model {
   }
 }
 
+const MAX_OVERHEARD = 60;
 const NO_RIVALS = 'two attempts of a task never run at the same time';
+
+/** True for processes that do not keep to the protocol. */
+export function isHostile(process: string): boolean {
+  return process.startsWith('hostile/');
+}
 
 /** True while its handler runs and its worker holds it. */
 function isRunning({ toldMs, endedMs }: SeenAttempt): boolean {

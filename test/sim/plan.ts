@@ -149,6 +149,7 @@ function drawFaults(random: Prng, stretch: number): FaultPlan {
     delay: often(0.6, 6_000),
     partition: often(0.4, 20_000),
     slowReader: often(0.4, 12_000),
+    hostile: often(0.4, 6_000),
     workerCrash: often(0.6, 8_000),
     sameIncarnation: often(0.25, 15_000),
     clone: often(0.25, 25_000),

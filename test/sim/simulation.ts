@@ -19,6 +19,7 @@ import { drawPlan, type HandlerPlan, type SimPlan } from './plan.js';
 import { Prng } from './random.js';
 import { SimClient } from './sim-client.js';
 import { SimCoordinator, type CoordinatorParts } from './sim-coordinator.js';
+import { SimHostile } from './sim-hostile.js';
 import { SimSeat } from './sim-seat.js';
 import type { StoreSabotage, StoreWeather } from './sim-store.js';
 import { Trace } from './trace.js';
@@ -131,6 +132,7 @@ class Simulation {
       ...{ clock, random: this.#random.fork(), trace: this.#trace, network: this.#network },
       ...{ weather: this.#weather, seats: this.#seats, wall: this.#wall },
       coordinator,
+      dialHostile: (kind) => new SimHostile({ ...parts, network: this.#network, coordinator }, kind).start(),
       crashCoordinator: (silently) => this.#crashCoordinator(silently),
       restartCoordinator: (holdMs) => this.#restartCoordinator(holdMs),
     });

@@ -1,4 +1,5 @@
 import type { SimClock, WallClock } from '../clock.js';
+import type { HostileKind } from '../hostile-scripts.js';
 import type { SimNetwork } from '../network.js';
 import type { Prng } from '../random.js';
 import type { SimCoordinator } from '../sim-coordinator.js';
@@ -18,6 +19,8 @@ export interface Victims {
   readonly seats: readonly SimSeat[];
   /** The one that lives now. */
   readonly coordinator: () => SimCoordinator;
+  /** Starts a process that speaks the protocol by hand. */
+  readonly dialHostile: (kind: HostileKind) => void;
   /** Ends the coordinator's process; it comes back by itself. */
   readonly crashCoordinator: (silently: boolean) => void;
   /** Stops it in good order; it comes back by itself. */
