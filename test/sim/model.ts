@@ -43,6 +43,12 @@ export interface SeenTask {
   /** A submit was answered. */
   acknowledged: boolean;
   cancelAsked: boolean;
+  /** How often somebody has asked to put it back in the queue, and the newest attempt before that. */
+  requeuesAsked: number;
+  requeuedAttempt: number;
+  /** Somebody has asked to delete it, and knows that it is. */
+  deleteAsked: boolean;
+  deleted: boolean;
   /** Number of the newest attempt that left for a worker. */
   newestAttempt: number;
   /** Where attempts were sent, by number, until their handlers are entered. */
@@ -113,6 +119,7 @@ export class Model {
       attempts: [],
       acknowledged: false,
       cancelAsked: false,
+      ...{ requeuesAsked: 0, requeuedAttempt: 0, deleteAsked: false, deleted: false },
       newestAttempt: 0,
       sent: new Map(),
       enteredLate: 0,
@@ -124,7 +131,8 @@ export class Model {
 
   /** Invariant 1: a submit is answered. `row` is what the disk has of its task. */
   submitIsDurable(taskId: string, row: TaskRow | undefined): void {
-    if (row === undefined) this.fail('an acknowledged submit is on disk', taskId);
+    const mayBeDeleted = this.tasks.get(taskId)?.deleteAsked === true;
+    if (row === undefined && !mayBeDeleted) this.fail('an acknowledged submit is on disk', taskId);
   }
 
   /** Invariant 3: the engine lets an assignment out. `row` is what the disk has of its task. */
@@ -182,7 +190,7 @@ export class Model {
       this.fail('exactly one attempt ends a task', `${ref.taskId}: ${[...task.acceptedSuccess].join(', ')}`);
     }
     const { maxAttempts } = task.plan.spec.retry;
-    if (task.acceptedFailures.size > maxAttempts) {
+    if (task.acceptedFailures.size > maxAttempts * (1 + task.requeuesAsked)) {
       this.fail('failures respect max_attempts', `${ref.taskId}: ${task.acceptedFailures.size} of ${maxAttempts}`);
     }
   }
@@ -258,11 +266,15 @@ export class Model {
     seen.toldCause ??= cause;
   }
 
-  #checkWish({ plan, attempts }: SeenTask, { ref, process, type, timeoutMs }: SeenAttempt, { labels }: SeatPlan): void {
+  #checkWish(
+    { plan, attempts, requeuesAsked }: SeenTask,
+    { ref, process, type, timeoutMs }: SeenAttempt,
+    { labels }: SeatPlan,
+  ): void {
     const { spec } = plan;
     const key = attemptKey(ref);
     const isSure = !attempts.some((attempt) => this.#repeated.has(attempt.process));
-    if (spec.retry.maxAttempts === 1 && attempts.length > 1 && isSure) {
+    if (spec.retry.maxAttempts === 1 && attempts.length > 1 + requeuesAsked && isSure) {
       this.fail('max_attempts 1 is started at most once', `${key} in ${process}, before: ${attempts[0]?.process}`);
     }
     if (type !== spec.type) this.fail('a task keeps its type', `${key} ${type}`);
@@ -339,7 +351,7 @@ export class Model {
     const task = this.tasks.get(taskId);
     if (task === undefined) return;
     if (stored === null) {
-      if (task.acknowledged) this.fail('an acknowledged submit is never lost', taskId);
+      if (task.acknowledged && !task.deleteAsked) this.fail('an acknowledged submit is never lost', taskId);
       return;
     }
     const shownMs = this.wall.latestSinceMs(task.plan.submitAtMs);

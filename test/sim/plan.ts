@@ -34,6 +34,11 @@ export interface TaskPlan {
   readonly careless: boolean;
   /** Submits something else under the same id once it is acknowledged. */
   readonly contradicts: boolean;
+  /** How often it puts the task back in the queue when it is a dead letter. */
+  readonly requeues: number;
+  /** Deletes the task when it has ended; or tries before, maybe. */
+  readonly deletes: boolean;
+  readonly deletesEarly: boolean;
 }
 
 /** How handlers behave: shares of all attempts; the rest succeeds soon. */
@@ -221,5 +226,8 @@ function drawTask(random: Prng, { faultsMs, maxTimeoutMs, stretch }: SimPace): T
     cancelsOnAbandon: random.chance(0.5),
     careless: mode === 'submit' && random.chance(0.1),
     contradicts: random.chance(0.05),
+    requeues: random.chance(0.5) ? random.int(1, 2) : 0,
+    deletes: random.chance(0.2),
+    deletesEarly: mode === 'submit' && random.chance(0.05),
   };
 }

@@ -83,9 +83,10 @@ export class SimHostile {
     this.#stream = null;
     const { model, trace } = this.parts;
     trace.add(this.#host, `is ended: ${code} ${reason} ${message.slice(0, 80)}`);
-    const isGone = code === 'UNAVAILABLE' && (reason === '' || reason === 'COORDINATOR_STOPPING');
+    // The coordinator is gone, or stood still until the lease was over.
+    const isOver = code === 'UNAVAILABLE' && ['', 'COORDINATOR_STOPPING', 'LEASE_LOST'].includes(reason);
     const { endsWith } = this.#script;
-    if (endsWith !== null && reason !== endsWith && !isGone)
+    if (endsWith !== null && reason !== endsWith && !isOver)
       model.fail(ENDED, `${this.kind}: ${code} ${reason}, not ${endsWith}`);
   }
 

@@ -19,7 +19,20 @@ export function checkEnded(task: SeenTask, { row, result }: StoredTask, around: 
   const must = (holds: boolean, rule: string, details: string): void => {
     if (!holds) found.push({ rule, details });
   };
-  const { plan, attempts } = task;
+  const { plan } = task;
+  if (row.requeuedAttempt > task.requeuedAttempt) {
+    must(task.requeuesAsked > 0, 'requeued only if asked for', `${row.requeuedAttempt}`);
+    must(
+      task.end === null || task.end.state === 'DEAD_LETTERED',
+      'only a dead letter is requeued',
+      `${task.end?.state}`,
+    );
+    task.requeuedAttempt = row.requeuedAttempt;
+    task.end = null;
+  }
+  must(row.requeuedAttempt === task.requeuedAttempt, 'a requeue is never undone', `${row.requeuedAttempt}`);
+  // Counters begin anew with a requeue.
+  const attempts = task.attempts.filter(({ ref }) => ref.attempt > row.requeuedAttempt);
   const text = result === null ? null : Buffer.from(result.data).toString();
   const { end } = task;
   must(end === null || end.state === row.state, 'a task ends once', `${end?.state} then ${row.state}`);
@@ -56,9 +69,16 @@ function checkEnd(task: SeenTask, { row, result, around }: Seen, must: Must): vo
     must(acceptedSuccess.size === 0, 'an accepted success ends its task so', `${row.state} after it`);
   }
   // Only now: while it is open, more may have happened than the client's answer knows.
-  const silent = attempts.filter(({ accepted }) => !accepted).length + around.blocked;
+  const silent =
+    attempts.filter(({ accepted, ref }) => !accepted && ref.attempt > row.requeuedAttempt).length + around.blocked;
   must(row.crashCount <= silent, 'only a crash is counted as one', `${row.crashCount} counted, ${silent} seen`);
-  must(row.attempt >= task.newestAttempt, 'an attempt that left is on record', `${row.attempt}, ${task.newestAttempt}`);
+  // A dead letter that somebody wants back may have been read before it was.
+  const isOpenAgain = task.requeuesAsked > 0 && row.state === 'DEAD_LETTERED';
+  must(
+    isOpenAgain || row.attempt >= task.newestAttempt,
+    'an attempt that left is on record',
+    `${row.attempt}, ${task.newestAttempt}`,
+  );
   const deadlineMs = plan.spec.deadlineWallMs ?? Infinity;
   switch (row.state) {
     case 'SUCCEEDED': {
