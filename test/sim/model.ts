@@ -85,6 +85,8 @@ export class Model {
   readonly #standstills: Standstills;
   /** The newest attempts that left for workers. */
   readonly #overheard: AttemptRef[] = [];
+  /** Workers that fit are drained, as a pattern; null: none are. */
+  #drained: string | null = null;
   readonly #cloned = new Set<string>();
   readonly #repeated = new Set<string>();
 
@@ -138,6 +140,9 @@ export class Model {
   /** Invariant 3: the engine lets an assignment out. `row` is what the disk has of its task. */
   assignmentIsDurable(ref: AttemptRef, row: TaskRow | undefined): void {
     this.trace.add('coordinator', `lets ${nameOf(ref)} out for ${row?.workerId}`);
+    const drained = this.#drained;
+    if (drained !== null && row !== undefined && fitsStar(drained, row.workerId))
+      this.fail('a drained worker gets nothing new', `${attemptKey(ref)} to ${row.workerId}, drained ${drained}`);
     if (row?.state === 'RUNNING' && attemptKey(row) === attemptKey(ref)) return;
     const onDisk = row === undefined ? 'nothing' : `${row.state} ${attemptKey(row)}`;
     this.fail('an assignment is on disk before it leaves', `${attemptKey(ref)}, on disk: ${onDisk}`);
@@ -245,6 +250,16 @@ export class Model {
   /** Another process had its incarnation before it, or has it after: what one had started, the other says it has not. */
   repeatsIncarnation(process: string): void {
     this.#repeated.add(process);
+  }
+
+  /** An operator has been told that workers which fit the pattern are drained. */
+  drains(pattern: string): void {
+    this.#drained = pattern;
+  }
+
+  /** An operator asks to give the drain up. */
+  resumes(): void {
+    this.#drained = null;
   }
 
   /** Nothing of a process runs, or nothing of its handlers. */
@@ -364,6 +379,11 @@ export class Model {
 
 const MAX_OVERHEARD = 60;
 const NO_RIVALS = 'two attempts of a task never run at the same time';
+
+/** True if the text is the pattern, or begins with what stands before its one star, at its end. */
+function fitsStar(pattern: string, text: string): boolean {
+  return pattern.endsWith('*') ? text.startsWith(pattern.slice(0, -1)) : text === pattern;
+}
 
 /** True for processes that do not keep to the protocol. */
 export function isHostile(process: string): boolean {

@@ -162,6 +162,7 @@ function drawFaults(random: Prng, stretch: number): FaultPlan {
     // With it sessions ask twice a second whether handlers answer; for hours that would be all there is.
     handlerBlock: stretch > 1 ? null : often(0.4, 10_000),
     leave: often(0.5, 15_000),
+    drain: often(0.4, 12_000),
     takeover: often(0.4, 15_000),
     coordinatorCrash: often(0.6, 15_000),
     crashAtPoint: often(0.5, 12_000),

@@ -20,6 +20,7 @@ import { Prng } from './random.js';
 import { SimClient } from './sim-client.js';
 import { SimCoordinator, type CoordinatorParts } from './sim-coordinator.js';
 import { SimHostile } from './sim-hostile.js';
+import { SimOperator } from './sim-operator.js';
 import { SimSeat } from './sim-seat.js';
 import type { StoreSabotage, StoreWeather } from './sim-store.js';
 import { Trace } from './trace.js';
@@ -86,6 +87,7 @@ class Simulation {
   #coordinator: SimCoordinator;
   #seats: SimSeat[] = [];
   #clients: SimClient[] = [];
+  #operator: SimOperator | null = null;
   #calm = false;
 
   constructor(
@@ -128,10 +130,13 @@ class Simulation {
     const lost = (): number => (this.#calm ? 0 : this.#plan.lostCalls);
     const coordinator = (): SimCoordinator => this.#coordinator;
     this.#clients = tasks.map((task) => new SimClient({ ...parts, coordinator, latencyMs, lost, pollMs }, task));
+    const operator = new SimOperator({ ...parts, coordinator, workerIds: seats.map(({ workerId }) => workerId) });
+    this.#operator = operator;
     scheduleFaults(faults, faultsMs, {
       ...{ clock, random: this.#random.fork(), trace: this.#trace, network: this.#network },
       ...{ weather: this.#weather, seats: this.#seats, wall: this.#wall },
       coordinator,
+      operator,
       dialHostile: (kind) => new SimHostile({ ...parts, network: this.#network, coordinator }, kind).start(),
       crashCoordinator: (silently) => this.#crashCoordinator(silently),
       restartCoordinator: (holdMs) => this.#restartCoordinator(holdMs),
@@ -224,6 +229,7 @@ class Simulation {
     this.#weather.refusal = null;
     this.#wall.set(0);
     this.#network.heal();
+    this.#operator?.resume();
     const { calmMs, lookMs } = this.#plan.pace;
     const endMs = this.#clock.nowMs + calmMs;
     let quiet = false;

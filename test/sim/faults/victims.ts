@@ -3,6 +3,7 @@ import type { HostileKind } from '../hostile-scripts.js';
 import type { SimNetwork } from '../network.js';
 import type { Prng } from '../random.js';
 import type { SimCoordinator } from '../sim-coordinator.js';
+import type { SimOperator } from '../sim-operator.js';
 import type { SimSeat } from '../sim-seat.js';
 import type { StoreWeather } from '../sim-store.js';
 import type { Trace } from '../trace.js';
@@ -17,6 +18,7 @@ export interface Victims {
   /** Of the coordinator's machine. */
   readonly wall: WallClock;
   readonly seats: readonly SimSeat[];
+  readonly operator: SimOperator;
   /** The one that lives now. */
   readonly coordinator: () => SimCoordinator;
   /** Starts a process that speaks the protocol by hand. */
