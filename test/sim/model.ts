@@ -6,6 +6,7 @@ import { attemptKey } from '../../worker/attempt-book.js';
 import type { AbortCause } from '../../worker/task-handler.js';
 import type { Settlement } from '../../worker/session-messages.js';
 import { MAX_DRIFT, type SimClock, type WallClock } from './clock.js';
+import { Order } from './order.js';
 import type { SeatPlan, TaskPlan } from './plan.js';
 import type { Trace } from './trace.js';
 import { Standstills } from './standstills.js';
@@ -87,7 +88,10 @@ export class Model {
   readonly #overheard: AttemptRef[] = [];
   /** Workers that fit are drained, as a pattern; null: none are. */
   #drained: string | null = null;
+  readonly #order = new Order();
   readonly #cloned = new Set<string>();
+  /** Processes that have ended. */
+  readonly #gone = new Set<string>();
   readonly #repeated = new Set<string>();
 
   constructor(
@@ -101,6 +105,18 @@ export class Model {
 
   get violation(): Violation | null {
     return this.#violation;
+  }
+
+  /** A client submits, maybe not for the first time. */
+  submits(plan: TaskPlan): void {
+    this.#order.submits(plan, this.clock.nowMs);
+  }
+
+  /** A client has been told that its submit is durable. */
+  acknowledged(taskId: string): void {
+    const task = this.tasks.get(taskId);
+    if (task !== undefined) task.acknowledged = true;
+    this.#order.acknowledged(taskId, this.clock.nowMs);
   }
 
   /** Attempts that whoever listens on the wire knows of. */
@@ -137,9 +153,12 @@ export class Model {
     if (row === undefined && !mayBeDeleted) this.fail('an acknowledged submit is on disk', taskId);
   }
 
-  /** Invariant 3: the engine lets an assignment out. `row` is what the disk has of its task. */
-  assignmentIsDurable(ref: AttemptRef, row: TaskRow | undefined): void {
+  /** Invariant 3: the engine lets an assignment out. `rowOf` is what the disk has of a task. */
+  assignmentIsDurable(ref: AttemptRef, rowOf: (taskId: string) => TaskRow | undefined): void {
+    const row = rowOf(ref.taskId);
     this.trace.add('coordinator', `lets ${nameOf(ref)} out for ${row?.workerId}`);
+    const overtaken = ref.attempt === 1 ? this.#order.overtaken(ref.taskId, rowOf) : undefined;
+    if (overtaken !== undefined) this.fail('tasks of one kind go in their order', `${ref.taskId} before ${overtaken}`);
     const drained = this.#drained;
     if (drained !== null && row !== undefined && fitsStar(drained, row.workerId))
       this.fail('a drained worker gets nothing new', `${attemptKey(ref)} to ${row.workerId}, drained ${drained}`);
@@ -343,6 +362,7 @@ export class Model {
 
   /** A process is gone, with every handler in it. */
   vanished(process: string): void {
+    this.#gone.add(process);
     for (const seen of this.#running.get(process) ?? []) {
       seen.endedMs = this.clock.nowMs;
       seen.vanished = true;
@@ -372,8 +392,12 @@ export class Model {
     const shownMs = this.wall.latestSinceMs(task.plan.submitAtMs);
     // To the coordinator they ran, and maybe for too long.
     const blocked = task.enteredLate + [...task.sent.values()].filter((sent) => this.#wasBlocked(sent)).length;
-    for (const { rule, details } of checkEnded(task, stored, { latestWallMs: shownMs, blocked }))
-      this.fail(rule, `${taskId}: ${details}`);
+    const around = {
+      ...{ latestWallMs: shownMs, blocked },
+      hasEnded: (process: string) => this.#gone.has(process),
+      isUnclear: task.attempts.some(({ process }) => this.#repeated.has(process)),
+    };
+    for (const { rule, details } of checkEnded(task, stored, around)) this.fail(rule, `${taskId}: ${details}`);
   }
 }
 

@@ -80,6 +80,7 @@ export class SimClient {
 
   #submitAndPoll(): void {
     if (this.#seen.deleteAsked) return;
+    this.parts.model.submits(this.plan);
     this.#caller.call(
       (token) => this.#submitInput(token, null),
       ANSWER_TIMEOUT_MS,
@@ -101,15 +102,19 @@ export class SimClient {
 
   #run(): void {
     if (this.#gaveUp || this.#seen.deleteAsked) return;
+    this.parts.model.submits(this.plan);
     this.#waiting = this.#caller.call(
       (token) => this.#submitInput(token, 'task'),
       this.parts.pollMs * 2.5,
       (reply) => {
         // The call's answer is the end.
-        if (reply?.kind === 'submitted') return false;
+        if (reply?.kind === 'submitted') {
+          this.parts.model.acknowledged(this.plan.taskId);
+          return false;
+        }
         this.#waiting = null;
         if (reply?.kind === 'task') {
-          this.#seen.acknowledged = true;
+          this.parts.model.acknowledged(this.plan.taskId);
           this.#learn(reply);
         } else if (reply?.kind === 'deadlinePassed') {
           this.#tooLate();
@@ -133,7 +138,7 @@ export class SimClient {
   }
 
   #acknowledged(): void {
-    this.#seen.acknowledged = true;
+    this.parts.model.acknowledged(this.plan.taskId);
     this.parts.trace.add('client', `${this.plan.taskId.slice(0, 8)} is acknowledged`);
     if (this.plan.deletesEarly) this.#later(10_000, () => this.#aftermath.remove(false));
     if (!this.plan.contradicts) return;

@@ -9,6 +9,10 @@ export interface Circumstances {
   readonly latestWallMs: number;
   /** Attempts that their process entered late or never, because it stood still: the coordinator may count them as started. */
   readonly blocked: number;
+  /** True of processes that are gone. */
+  readonly hasEnded: (process: string) => boolean;
+  /** Some of its processes had an incarnation that was another's too. */
+  readonly isUnclear: boolean;
 }
 
 /**
@@ -68,10 +72,7 @@ function checkEnd(task: SeenTask, { row, result, around }: Seen, must: Must): vo
     must(result === null, 'only SUCCEEDED has a result', `${row.state} has ${result}`);
     must(acceptedSuccess.size === 0, 'an accepted success ends its task so', `${row.state} after it`);
   }
-  // Only now: while it is open, more may have happened than the client's answer knows.
-  const silent =
-    attempts.filter(({ accepted, ref }) => !accepted && ref.attempt > row.requeuedAttempt).length + around.blocked;
-  must(row.crashCount <= silent, 'only a crash is counted as one', `${row.crashCount} counted, ${silent} seen`);
+  checkCounters(task, row, around, must);
   // A dead letter that somebody wants back may have been read before it was.
   const isOpenAgain = task.requeuesAsked > 0 && row.state === 'DEAD_LETTERED';
   must(
@@ -103,6 +104,26 @@ function checkEnd(task: SeenTask, { row, result, around }: Seen, must: Must): vo
     default:
       break;
   }
+}
+
+/** Only at the end: while it is open, more may have happened than the client's answer knows. */
+function checkCounters(task: SeenTask, row: TaskRow, around: Circumstances, must: Must): void {
+  const { plan, attempts, acceptedFailures, cancelAsked } = task;
+  const silent = attempts.filter(({ accepted, ref }) => !accepted && ref.attempt > row.requeuedAttempt);
+  const died = silent.filter(({ process }) => around.hasEnded(process)).length;
+  // The first silence is free: it may have been the network's.
+  const crashes = died + Math.max(0, silent.length - died - 1) + around.blocked;
+  must(
+    around.isUnclear || row.crashCount <= crashes,
+    'only a crash is counted as one',
+    `${row.crashCount} counted, ${crashes} seen`,
+  );
+  // What ends a task that is cancelled, or late, is no failure.
+  if (cancelAsked || plan.spec.deadlineWallMs !== null) return;
+  const failures = [...acceptedFailures].filter(
+    (attempt) => attempt > row.requeuedAttempt && attempt <= row.attempt,
+  ).length;
+  must(row.failureCount >= failures, 'every failure is counted', `${row.failureCount} counted, ${failures} accepted`);
 }
 
 function checkDeadLetter({ plan }: SeenTask, row: TaskRow, must: Must): void {
