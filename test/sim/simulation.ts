@@ -11,12 +11,15 @@ import type { SessionTerms } from '../../coordinator/session/session.js';
 import { MemoryDisk } from '../../coordinator/store/memory-store.js';
 import { SimClock, WallClock } from './clock.js';
 import { FaultCount, scheduleFaults } from './faults.js';
+import type { Victims } from './faults/victims.js';
 import { Model, type Violation } from './model.js';
 import { SimNetwork } from './network.js';
 import { drawPlan, type HandlerPlan, type SimPlan } from './plan.js';
 import { Prng } from './random.js';
 import { SimClient } from './sim-client.js';
 import { SimCoordinator, type CoordinatorParts } from './sim-coordinator.js';
+import { SimHostile } from './sim-hostile.js';
+import { SimOperator } from './sim-operator.js';
 import { SimSeat } from './sim-seat.js';
 import type { StoreWeather } from './sim-store.js';
 import { Trace } from './trace.js';
@@ -76,6 +79,7 @@ class Simulation {
   #coordinator: SimCoordinator;
   #seats: SimSeat[] = [];
   #clients: SimClient[] = [];
+  #operator: SimOperator | null = null;
   #calm = false;
 
   constructor(
@@ -131,12 +135,16 @@ class Simulation {
     this.#clients = tasks
       .slice(0, this.#maxTasks)
       .map((task) => new SimClient({ ...clientParts, random: draws.fork() }, task));
-    const victims = {
+    const operator = new SimOperator({ ...parts, coordinator, workerIds: seats.map(({ workerId }) => workerId) });
+    this.#operator = operator;
+    const victims: Victims = {
       ...{ clock, random: this.#random.fork(), trace: this.#trace, network: this.#network },
       ...{ weather: this.#weather, seats: this.#seats, wall: this.#wall },
       coordinator,
-      crashCoordinator: (silently: boolean) => this.#crashCoordinator(silently),
-      restartCoordinator: (holdMs: number) => this.#restartCoordinator(holdMs),
+      operator,
+      dialHostile: (kind) => new SimHostile({ ...parts, network: this.#network, coordinator }, kind).start(),
+      crashCoordinator: (silently) => this.#crashCoordinator(silently),
+      restartCoordinator: (holdMs) => this.#restartCoordinator(holdMs),
     };
     scheduleFaults(faults, faultsMs, victims, this.#faultCount);
     await this.#runFor(faultsMs);
@@ -208,6 +216,7 @@ class Simulation {
     this.#weather.refusal = null;
     this.#wall.set(0);
     this.#network.heal();
+    this.#operator?.resume();
     const { calmMs, lookMs } = this.#plan.pace;
     const endMs = this.#clock.nowMs + calmMs;
     let quiet = false;
