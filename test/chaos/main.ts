@@ -3,10 +3,11 @@ import { randomInt } from 'node:crypto';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { usageOrExit } from '../../proto/program-options.js';
+import { outputFlushed } from '../../worker/output-flushed.js';
 import { parseChaosOptions, SEED_MAX } from './chaos-options.js';
 import { renderReport } from './chaos-report.js';
 import { runChaos, writeReport } from './chaos-run.js';
-import { enterSandbox, onSandboxEnd } from './sandbox.js';
+import { enterSandbox, EXIT_SIGINT, EXIT_SIGTERM, onSandboxEnd } from './sandbox.js';
 
 const argv = process.argv.slice(2);
 const options = usageOrExit(() => parseChaosOptions(argv));
@@ -19,8 +20,10 @@ const stop = (code: number): void => {
   tell('told to stop: ending all processes');
   controller.abort();
 };
-process.on('SIGINT', () => stop(130)).on('SIGTERM', () => stop(143));
-onSandboxEnd(sandbox, () => controller.signal.aborted || stop(143));
+process.on('SIGINT', () => stop(EXIT_SIGINT)).on('SIGTERM', () => stop(EXIT_SIGTERM));
+onSandboxEnd(sandbox, () => {
+  if (!controller.signal.aborted) stop(EXIT_SIGTERM);
+});
 
 function tell(text: string): void {
   process.stderr.write(`chaos: ${text}\n`);
@@ -37,5 +40,6 @@ try {
 } catch (error) {
   if (!controller.signal.aborted) throw error;
 }
-// The pipe to whoever has put us here would keep this process.
-process.stdin.destroy();
+await outputFlushed();
+// The pipe from whoever has put us here would keep this process.
+process.exit();

@@ -27,7 +27,7 @@ export class ProxyLink implements AsyncDisposable {
     this.#server = createServer({ allowHalfOpen: true }, (near) => {
       if (this.#refuses) {
         near.on('error', () => undefined);
-        near.resetAndDestroy();
+        reset(near);
         return;
       }
       const far = connect({ host: '127.0.0.1', port: targetPort, allowHalfOpen: true });
@@ -91,6 +91,12 @@ export class ProxyLink implements AsyncDisposable {
   }
 }
 
+/** Ends it by RST where that can be: Node leaks the handle of one that is still connecting, or has sent its FIN. */
+function reset(socket: Socket): void {
+  if (socket.connecting || socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
 /** One connection, both halves of it. */
 class Pair {
   readonly #up: Pump;
@@ -138,7 +144,7 @@ class Pair {
   destroy(): void {
     this.#up.drop();
     this.#down.drop();
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    for (const socket of this.#sockets) reset(socket);
     this.onGone();
   }
 

@@ -8,6 +8,10 @@ import { tmpdir } from 'node:os';
 
 const INSIDE_ENV = 'REMUDA_CHAOS_INSIDE';
 
+/** Exit statuses of a run that a signal has ended, as shells have them. */
+export const EXIT_SIGINT = 130;
+export const EXIT_SIGTERM = 143;
+
 /** Where this process is. */
 export type Sandbox =
   /** In namespaces of its own. */
@@ -30,15 +34,15 @@ export async function enterSandbox(script: string, argv: readonly string[]): Pro
     stdio: ['pipe', 'inherit', 'inherit'],
     env: { ...process.env, [INSIDE_ENV]: '1' },
   });
-  let asked = false;
-  const stop = (): void => {
-    if (asked) child.kill('SIGKILL');
-    asked = true;
+  let asked: number | undefined;
+  const stop = (code: number): void => {
+    if (asked !== undefined) child.kill('SIGKILL');
+    asked = code;
     child.stdin.end();
   };
-  process.on('SIGINT', stop).on('SIGTERM', stop);
+  process.on('SIGINT', () => stop(EXIT_SIGINT)).on('SIGTERM', () => stop(EXIT_SIGTERM));
   const [code] = (await once(child, 'exit')) as [number | null];
-  process.exit(code ?? 1);
+  process.exit(asked ?? code ?? 1);
 }
 
 /** Calls back when whoever has put us here is gone, or wants us to stop. */
@@ -56,5 +60,6 @@ function refusal(flags: readonly string[]): string | null {
   if (process.platform !== 'linux') return `${process.platform} has no namespaces`;
   const probe = [...flags, 'mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', tmpdir()];
   const { status, stderr, error } = spawnSync('unshare', probe, { encoding: 'utf8' });
-  return status === 0 ? null : (error?.message ?? (stderr.trim() || `unshare ended with ${status}`));
+  if (status === 0) return null;
+  return `no namespaces of our own: ${error?.message ?? (stderr.trim() || `unshare ended with ${status}`)}`;
 }
