@@ -39,8 +39,9 @@ export class SimStream {
   ) {
     const { clock, random } = network;
     const latencyMs = (): number => network.latencyMs * random.between(0.5, 2);
-    const duplicates = (): boolean => random.chance(network.duplicateShare);
-    const common = { clock, latencyMs, duplicates };
+    // Large frames fill it one by one.
+    const window = random.pick([1, 2, 8]);
+    const common = { clock, latencyMs, window };
     this.#worker = worker;
     this.#toCoordinator = new Pipe({
       ...common,
@@ -165,8 +166,6 @@ export class SimNetwork {
   /** Streams that can still be harmed. */
   readonly streams = new Set<SimStream>();
   acceptor: StreamAcceptor | null = null;
-  /** Share of frames that arrive twice. A stream never does that; for proofs that the simulation would notice. */
-  duplicateShare = 0;
   readonly #unreachable = new Map<string, number>();
   #partitions: Partition[] = [];
 

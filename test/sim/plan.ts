@@ -152,6 +152,7 @@ function drawFaults(random: Prng, stretch: number): FaultPlan {
   return {
     cut: often(0.6, 6_000),
     delay: often(0.6, 6_000),
+    fade: often(0.3, 15_000),
     partition: often(0.4, 20_000),
     slowReader: often(0.4, 12_000),
     hostile: often(0.4, 6_000),
@@ -164,6 +165,7 @@ function drawFaults(random: Prng, stretch: number): FaultPlan {
     leave: often(0.5, 15_000),
     drain: often(0.4, 12_000),
     takeover: often(0.4, 15_000),
+    unheardTakeover: often(0.3, 20_000),
     coordinatorCrash: often(0.6, 15_000),
     crashAtPoint: often(0.5, 12_000),
     coordinatorRestart: often(0.5, 12_000),

@@ -18,12 +18,14 @@ export const coordinatorFaults = {
     );
   },
 
-  coordinatorRestart({ clock, random, network, restartCoordinator }) {
+  coordinatorRestart({ clock, random, network, restartCoordinator, crashCoordinator }) {
     const stream = oneOf(random, [...network.streams]);
     restartCoordinator(random.pick([10_000, 30_000, 60_000]));
     // One that has heard of the hold, and cannot come back to a coordinator that is there again.
     if (stream === undefined || random.chance(0.5)) return;
     clock.after(random.between(0, 1_000), () => network.isolate(stream.host, random.between(0, 40_000)));
+    // What was promised before the restart binds also the coordinator after the next.
+    if (random.chance(0.5)) clock.after(random.between(500, 30_000), () => crashCoordinator(false));
   },
 
   slowCommit({ clock, random, weather, trace }) {

@@ -27,6 +27,17 @@ export const networkFaults = {
     stream.hold(forMs, direction);
   },
 
+  /** The last acknowledgement comes late, and nothing that is said after what it is of arrives: whose lease counts from when? */
+  fade({ random, network, trace }) {
+    const stream = oneOf(random, [...network.streams]);
+    if (stream === undefined) return;
+    const lateMs = random.pick([1_500, random.between(500, 10_000)]);
+    trace.add('FAULT', `${stream.host} hears late by ${lateMs.toFixed(0)}, and is not heard`);
+    stream.hold(lateMs, 'toWorker');
+    stream.cut('toCoordinator', null, null);
+    network.isolate(stream.host, random.between(5_000, 40_000));
+  },
+
   /** A switch, or a proxy that forwards one direction: of some machines, for longer than most leases. */
   partition({ random, network, seats, trace }) {
     const ids = seats.map(({ plan }) => plan.workerId).filter(() => random.chance(0.6));

@@ -4,7 +4,7 @@ const ENGINE = 'coordinator/engine.ts';
 const COMMIT = 'const results = writes.length === 0 ? [] : await this.#calls.run(() => store.commit(writes));';
 const LET_OUT = 'this.#letOut(result, bodiesOf(writes, results), room.disk);';
 
-/** Outputs of a kind leave before the commit, all others after it. `early` and `late` are conditions on `output`. */
+/** Outputs of a kind leave before the commit, all others after it. `early` is the condition on `output`. */
 function leavesEarly(early: string): Mutation['edits'] {
   return [
     {
