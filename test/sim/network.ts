@@ -167,6 +167,8 @@ export class SimNetwork {
   readonly streams = new Set<SimStream>();
   acceptor: StreamAcceptor | null = null;
   readonly #unreachable = new Map<string, number>();
+  /** How late the next stream of a host is heard. */
+  readonly #late = new Map<string, number>();
   #partitions: Partition[] = [];
 
   constructor(
@@ -181,11 +183,19 @@ export class SimNetwork {
     this.streams.add(stream);
     // What it says gets lost, until it gives up by itself.
     if ((this.#unreachable.get(host) ?? 0) > nowMs) stream.cut('both', null, null);
+    const lateMs = this.#late.get(host);
+    if (lateMs !== undefined) stream.hold(lateMs, 'toCoordinator');
+    this.#late.delete(host);
     this.#partitions = this.#partitions.filter(({ untilMs }) => untilMs > nowMs);
     for (const { separates, untilMs, direction } of this.#partitions) {
       if (separates(host)) stream.hold(untilMs - nowMs, direction);
     }
     return stream;
+  }
+
+  /** What the next stream of this host says arrives so late that another may have been dialled by then. */
+  delayDial(host: string, forMs: number): void {
+    this.#late.set(host, forMs);
   }
 
   /** Dials of this host get no answer for a while. */
@@ -210,6 +220,7 @@ export class SimNetwork {
   /** All hosts can be reached again. */
   heal(): void {
     this.#unreachable.clear();
+    this.#late.clear();
     this.#partitions = [];
   }
 }

@@ -18,14 +18,22 @@ export const coordinatorFaults = {
     );
   },
 
-  coordinatorRestart({ clock, random, network, restartCoordinator, crashCoordinator }) {
+  coordinatorRestart({ clock, random, network, restartCoordinator }) {
     const stream = oneOf(random, [...network.streams]);
     restartCoordinator(random.pick([10_000, 30_000, 60_000]));
     // One that has heard of the hold, and cannot come back to a coordinator that is there again.
     if (stream === undefined || random.chance(0.5)) return;
     clock.after(random.between(0, 1_000), () => network.isolate(stream.host, random.between(0, 40_000)));
-    // What was promised before the restart binds also the coordinator after the next.
-    if (random.chance(0.5)) clock.after(random.between(500, 30_000), () => crashCoordinator(false));
+  },
+
+  /** What was promised before a restart binds also the coordinator after the next. */
+  restartTwice({ clock, random, network, restartCoordinator, crashCoordinator }) {
+    const stream = oneOf(random, [...network.streams]);
+    restartCoordinator(random.pick([30_000, 60_000]));
+    // The first may find it still down.
+    for (const mostMs of [4_000, 20_000]) clock.after(random.between(1_000, mostMs), () => crashCoordinator(false));
+    if (stream === undefined) return;
+    clock.after(random.between(500, 1_000), () => network.isolate(stream.host, random.between(20_000, 60_000)));
   },
 
   slowCommit({ clock, random, weather, trace }) {

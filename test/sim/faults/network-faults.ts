@@ -38,6 +38,16 @@ export const networkFaults = {
     network.isolate(stream.host, random.between(5_000, 40_000));
   },
 
+  /** Of two streams of one process the older may be heard last. */
+  lateDial({ random, network, trace }) {
+    const stream = oneOf(random, [...network.streams]);
+    if (stream === undefined) return;
+    const forMs = random.between(1_000, 12_000);
+    trace.add('FAULT', `cut ${stream.host}, whose next dial is ${forMs.toFixed(0)} late`);
+    network.delayDial(stream.host, forMs);
+    stream.cut('both', 0, 0);
+  },
+
   /** A switch, or a proxy that forwards one direction: of some machines, for longer than most leases. */
   partition({ random, network, seats, trace }) {
     const ids = seats.map(({ plan }) => plan.workerId).filter(() => random.chance(0.6));

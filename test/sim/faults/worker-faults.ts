@@ -37,11 +37,12 @@ export const workerFaults = {
     const stream = [...network.streams].find(({ host }) => seat.alive.some(({ name }) => name === host));
     if (stream === undefined) return;
     trace.add('FAULT', `another process takes over ${seat.plan.workerId}, and ${stream.host} does not hear of it`);
-    const writtenMs = random.between(1_500, 6_000);
+    const writtenMs = random.between(2_000, 8_000);
     weather.stallMs = writtenMs;
     seat.spawn();
-    clock.after(1_000, () => (weather.stallMs = 0));
-    clock.after(writtenMs * random.between(0.7, 1), () => {
+    // What is being written when the takeover comes, and then the takeover.
+    clock.after(2 * writtenMs, () => (weather.stallMs = 0));
+    clock.after(writtenMs * random.between(0.5, 2), () => {
       stream.cut('both', null, null);
       network.isolate(stream.host, random.between(5_000, 40_000));
     });

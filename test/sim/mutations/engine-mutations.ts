@@ -61,6 +61,31 @@ export const ENGINE_MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
+    name: 'forget-requeues',
+    breaks: 'that a dead letter is back in the queue is told and not written',
+    promise: 'section 3: every output leaves after it is durable',
+    file: ENGINE,
+    edits: [
+      {
+        find: 'const own = this.#mayPurge()',
+        replace:
+          "writes = writes.filter((write) => write.kind !== 'update' || !write.reopens);\n    const own = this.#mayPurge()",
+      },
+    ],
+  },
+  {
+    name: 'forget-deletes',
+    breaks: 'that a task is deleted is told and not written',
+    promise: 'section 3: every output leaves after it is durable',
+    file: ENGINE,
+    edits: [
+      {
+        find: 'const own = this.#mayPurge()',
+        replace: "writes = writes.filter((write) => write.kind !== 'delete');\n    const own = this.#mayPurge()",
+      },
+    ],
+  },
+  {
     name: 'assign-to-two',
     breaks: 'an assignment goes to the next session, too',
     promise: 'invariant 4: never two attempts under valid leases',
