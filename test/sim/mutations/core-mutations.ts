@@ -27,7 +27,7 @@ const FENCE: readonly Mutation[] = [
     file: FLEET,
     edits: [
       {
-        find: 'if (task?.attemptOpen === true && sameFence(task, ref)) {',
+        find: 'if (task?.attemptOpen === true && isOf(worker, task, ref)) {',
         replace: 'if (task?.attemptOpen === true) {',
       },
     ],
@@ -39,8 +39,8 @@ const FENCE: readonly Mutation[] = [
     file: FLEET,
     edits: [
       {
-        find: "return countedBefore(task, ref) ? '' : 'STALE_ATTEMPT';",
-        replace: "return countedBefore(task, ref) ? '' : '';",
+        find: "countedBefore(worker, task, ref) ? '' : 'STALE_ATTEMPT';",
+        replace: "countedBefore(worker, task, ref) ? '' : '';",
       },
     ],
   },
