@@ -13,7 +13,8 @@ function only(name, comment, from, to) {
 
 const OURS = '^(proto|client|worker|coordinator|test|docs)/';
 /** The loop and what it is given; below sessions and services. */
-const ENGINE = '^coordinator/(engine|answer-reader|committed-bodies|free-space|inbox|repeated-calls|retention|runtime|store-watch)\\.ts$';
+const ENGINE =
+  '^coordinator/(engine|answer-reader|committed-bodies|free-space|inbox|repeated-calls|retention|runtime|store-watch)\\.ts$';
 /** What puts the parts together; above everything else. */
 const COMPOSITION = '^coordinator/(main|program|coordinator|index)\\.ts$';
 

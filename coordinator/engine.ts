@@ -141,6 +141,8 @@ export class Engine {
   #hold: { readonly leaseMs: number; readonly onDurable: () => void } | null = null;
   #forgetAlarm: (() => void) | null = null;
   #forgetTick: (() => void) | null = null;
+  /** When the process was last seen to run. */
+  #tickMonoMs = 0;
   #forgetRecovery: (() => void) | null = null;
 
   constructor(options: EngineOptions) {
@@ -237,7 +239,8 @@ export class Engine {
     this.#checkStarting();
     this.#status = 'running';
     this.#watch.seen();
-    this.#tick(this.#options.runtime.now().monoMs);
+    this.#tickMonoMs = this.#options.runtime.now().monoMs;
+    this.#tick();
   }
 
   #checkStarting(): void {
@@ -411,16 +414,21 @@ export class Engine {
   }
 
   /** Notices when the whole process stood still: then nobody's silence in that time counts against him. */
-  #tick(lastMonoMs: number): void {
+  #noticeStall(): void {
+    const { monoMs } = this.#options.runtime.now();
+    const gapMs = monoMs - this.#tickMonoMs;
+    this.#tickMonoMs = monoMs;
+    if (gapMs > STALL_MS) this.#grantStall(gapMs);
+  }
+
+  #tick(): void {
     const { runtime } = this.#options;
     this.#forgetTick = runtime.after(TICK_MS, () => {
-      const { monoMs } = runtime.now();
-      const gapMs = monoMs - lastMonoMs;
-      if (gapMs > STALL_MS) this.#grantStall(gapMs);
+      this.#noticeStall();
       // A wall clock that was set forward makes something due without any alarm.
       if (untilNextMs(this.#state, runtime.now()) === 0 || this.#mayPurge()) this.#kick();
-      this.#watch.tick(monoMs);
-      this.#tick(monoMs);
+      this.#watch.tick(runtime.now().monoMs);
+      this.#tick();
     });
   }
 
@@ -467,6 +475,8 @@ export class Engine {
     const read = { taskIds: keys, bodies: false };
     const rows = keys.length === 0 ? NO_ROWS : rowsById(await this.#calls.run(() => store.read(read)));
 
+    // Whoever held the process may have let it go with something to read, which comes before any timer.
+    if (this.#status === 'running') this.#noticeStall();
     const now = runtime.now();
     const startMs = now.monoMs;
     // What arrived while the batch before was written, or does not fit into this one, is not applied yet.

@@ -6,7 +6,7 @@ import { leaseMarginMs, sameFence } from './lease.js';
 import { endAttempt, judged, releaseHold, released, type AttemptEnd } from './outcome.js';
 import type { CoreEvent } from './outputs.js';
 import type { SchedulerState, Step, TaskRecord } from './state.js';
-import type { AttemptRef } from './task.js';
+import type { AttemptEntry, AttemptRef } from './task.js';
 import { newTimer } from './timers.js';
 import type { Hold, Suspicion, WorkerRecord } from './worker.js';
 
@@ -172,7 +172,7 @@ function reconcile(step: Step, worker: WorkerRecord, hello: HelloInfo, sessionId
     if (hold.state === 'SENT') hold.state = 'HELD';
     if (started) markStarted(step, worker, hold, step.now.monoMs);
   }
-  const wantedReports = hello.unsentReports.filter((ref) => isWanted(step, ref));
+  const wantedReports = hello.unsentReports.filter((ref) => isWanted(step, worker, ref));
   // The worker forgets a report that is not wanted, so nothing would ever free the hold of one.
   for (const ref of wantedReports) {
     const hold = holdOf(worker, ref);
@@ -236,9 +236,15 @@ function awaitReport(step: Step, taskId: string): void {
   state.timers.atMono(task.due, now.monoMs + leaseMs, { kind: 'due', task });
 }
 
-function isWanted(step: Step, ref: AttemptRef): boolean {
+function isWanted(step: Step, worker: WorkerRecord, ref: AttemptRef): boolean {
   const task = step.state.tasks.get(ref.taskId);
-  return task !== undefined && task.attemptOpen && sameFence(task, ref);
+  return task !== undefined && task.attemptOpen && isOf(worker, task, ref);
+}
+
+/** The fence fits, and the attempt is this process's: knowing another's fence is no right to end its task. */
+function isOf(worker: WorkerRecord, attempt: TaskRecord | AttemptEntry, ref: AttemptRef): boolean {
+  const { attempt: number, leaseId, incarnation } = attempt;
+  return number === ref.attempt && leaseId === ref.leaseId && incarnation === worker.incarnation;
 }
 
 /** The task whose newest attempt is this hold; undefined if the attempt has ended. */
@@ -289,11 +295,9 @@ function applyReport(step: Step, worker: WorkerRecord, sessionId: number, item: 
     worker.attemptsDone += 1;
   }
   const task = step.state.tasks.get(ref.taskId);
-  const refused = task === undefined ? refuseEnded(step, ref) : refuseOpen(task, ref);
+  const refused = task === undefined ? refuseEnded(step, worker, ref) : refuseOpen(worker, task, ref);
   if (hold !== undefined) releaseHold(step, worker, hold);
-  if (task?.attemptOpen === true && sameFence(task, ref)) {
-    // Reported over another stream than the one that holds it: the holder's slot is free all the same.
-    if (task.holder !== null && task.holder.hold !== hold) releaseHold(step, task.holder.worker, task.holder.hold);
+  if (task?.attemptOpen === true && isOf(worker, task, ref)) {
     endAttempt(step, task, endOf(item));
   }
   if (refused !== '') step.state.totals.reportsRefused += 1;
@@ -301,20 +305,19 @@ function applyReport(step: Step, worker: WorkerRecord, sessionId: number, item: 
 }
 
 /** Why a report on a task that has not ended does not count; empty if it does, or did before. */
-function refuseOpen(task: TaskRecord, ref: AttemptRef): string {
-  if (sameFence(task, ref)) return '';
-  return countedBefore(task, ref) ? '' : 'STALE_ATTEMPT';
+function refuseOpen(worker: WorkerRecord, task: TaskRecord, ref: AttemptRef): string {
+  return isOf(worker, task, ref) || countedBefore(worker, task, ref) ? '' : 'STALE_ATTEMPT';
 }
 
-function refuseEnded(step: Step, ref: AttemptRef): string {
+function refuseEnded(step: Step, worker: WorkerRecord, ref: AttemptRef): string {
   const row = step.endedRow(ref.taskId);
   if (row === undefined) return 'UNKNOWN_TASK';
-  return countedBefore(row, ref) ? '' : 'TASK_ENDED';
+  return countedBefore(worker, row, ref) ? '' : 'TASK_ENDED';
 }
 
 /** A repeat, after its acknowledgement was lost. */
-function countedBefore({ history }: Pick<TaskRecord, 'history'>, { attempt, leaseId }: AttemptRef): boolean {
-  return history.some((entry) => entry.reported && entry.attempt === attempt && entry.leaseId === leaseId);
+function countedBefore(worker: WorkerRecord, { history }: Pick<TaskRecord, 'history'>, ref: AttemptRef): boolean {
+  return history.some((entry) => entry.reported && isOf(worker, entry, ref));
 }
 
 function endOf({ outcome, failure, result, runMs, startDelayMs }: ReportInfo): AttemptEnd {

@@ -6,6 +6,7 @@ import { attemptKey } from '../../worker/attempt-book.js';
 import type { AbortCause } from '../../worker/task-handler.js';
 import type { Settlement } from '../../worker/session-messages.js';
 import { MAX_DRIFT, type SimClock, type WallClock } from './clock.js';
+import { Order } from './order.js';
 import type { SeatPlan, TaskPlan } from './plan.js';
 import type { Trace } from './trace.js';
 import { Standstills } from './standstills.js';
@@ -45,6 +46,12 @@ export interface SeenTask {
   cancelAsked: boolean;
   /** The cancel was answered while the task had not ended. */
   cancelAcknowledged: boolean;
+  /** How often somebody has asked to put it back in the queue, and the newest attempt before that. */
+  requeuesAsked: number;
+  requeuedAttempt: number;
+  /** Somebody has asked to delete it, and knows that it is. */
+  deleteAsked: boolean;
+  deleted: boolean;
   /** Number of the newest attempt that left for a worker. */
   newestAttempt: number;
   /** Where attempts were sent, by number, until their handlers are entered. */
@@ -79,7 +86,14 @@ export class Model {
   /** Attempts whose worker has ended them, whether their handlers were entered or not. */
   readonly #told = new Map<string, AbortCause>();
   readonly #standstills: Standstills;
+  /** The newest attempts that left for workers. */
+  readonly #overheard: AttemptRef[] = [];
+  /** Workers that fit are drained, as a pattern; null: none are. */
+  #drained: string | null = null;
+  readonly #order = new Order();
   readonly #cloned = new Set<string>();
+  /** Processes that have ended. */
+  readonly #gone = new Set<string>();
   readonly #repeated = new Set<string>();
 
   constructor(
@@ -93,6 +107,23 @@ export class Model {
 
   get violation(): Violation | null {
     return this.#violation;
+  }
+
+  /** A client submits, maybe not for the first time. */
+  submits(plan: TaskPlan): void {
+    this.#order.submits(plan, this.clock.nowMs);
+  }
+
+  /** A client has been told that its submit is durable. */
+  acknowledged(taskId: string): void {
+    const task = this.tasks.get(taskId);
+    if (task !== undefined) task.acknowledged = true;
+    this.#order.acknowledged(taskId, this.clock.nowMs);
+  }
+
+  /** Attempts that whoever listens on the wire knows of. */
+  get overheard(): readonly AttemptRef[] {
+    return [...this.#overheard];
   }
 
   /** A rule is broken. */
@@ -109,6 +140,7 @@ export class Model {
       acknowledged: false,
       cancelAsked: false,
       cancelAcknowledged: false,
+      ...{ requeuesAsked: 0, requeuedAttempt: 0, deleteAsked: false, deleted: false },
       newestAttempt: 0,
       sent: new Map(),
       enteredLate: 0,
@@ -120,14 +152,21 @@ export class Model {
 
   /** Invariant 1: a submit is answered. `row` is what the disk has of its task. */
   submitIsDurable(taskId: string, row: TaskRow | undefined): void {
-    if (row === undefined) this.fail('an acknowledged submit is on disk', taskId);
+    const mayBeDeleted = this.tasks.get(taskId)?.deleteAsked === true;
+    if (row === undefined && !mayBeDeleted) this.fail('an acknowledged submit is on disk', taskId);
   }
 
-  /** Invariant 3: the engine lets an assignment out. `row` is what the disk has of its task. */
-  assignmentIsDurable(ref: AttemptRef, row: TaskRow | undefined): void {
+  /** Invariant 3: the engine lets an assignment out. `rowOf` is what the disk has of a task. */
+  assignmentIsDurable(ref: AttemptRef, rowOf: (taskId: string) => TaskRow | undefined): void {
+    const row = rowOf(ref.taskId);
     this.trace.add('coordinator', `lets ${nameOf(ref)} out for ${row?.workerId}`);
     if (this.tasks.get(ref.taskId)?.cancelAcknowledged === true)
       this.fail('what was cancelled is not handed out again', attemptKey(ref));
+    const overtaken = ref.attempt === 1 ? this.#order.overtaken(ref.taskId, rowOf) : undefined;
+    if (overtaken !== undefined) this.fail('tasks of one kind go in their order', `${ref.taskId} before ${overtaken}`);
+    const drained = this.#drained;
+    if (drained !== null && row !== undefined && fitsStar(drained, row.workerId))
+      this.fail('a drained worker gets nothing new', `${attemptKey(ref)} to ${row.workerId}, drained ${drained}`);
     if (row?.state === 'RUNNING' && attemptKey(row) === attemptKey(ref)) return;
     const onDisk = row === undefined ? 'nothing' : `${row.state} ${attemptKey(row)}`;
     this.fail('an assignment is on disk before it leaves', `${attemptKey(ref)}, on disk: ${onDisk}`);
@@ -135,6 +174,8 @@ export class Model {
 
   /** A frame leaves for a worker. */
   frameToWorker(process: string, { assignments, reportAcks }: ConnectResponse): void {
+    // What is answered to a hostile one says nothing of what others have reported.
+    if (isHostile(process)) return;
     for (const { attempt: ref } of assignments) if (ref !== undefined) this.#assigned(process, ref);
     for (const { attempt: ref, accepted } of reportAcks) if (ref !== undefined && accepted) this.#accepted(ref);
   }
@@ -152,6 +193,8 @@ export class Model {
 
   #assigned(process: string, ref: AttemptRef): void {
     this.trace.add(process, `is sent ${nameOf(ref)}`);
+    this.#overheard.push(ref);
+    if (this.#overheard.length > MAX_OVERHEARD) this.#overheard.shift();
     const task = this.tasks.get(ref.taskId);
     if (task === undefined) {
       this.fail('only what was submitted is handed out', attemptKey(ref));
@@ -176,7 +219,7 @@ export class Model {
       this.fail('exactly one attempt ends a task', `${ref.taskId}: ${[...task.acceptedSuccess].join(', ')}`);
     }
     const { maxAttempts } = task.plan.spec.retry;
-    if (task.acceptedFailures.size > maxAttempts) {
+    if (task.acceptedFailures.size > maxAttempts * (1 + task.requeuesAsked)) {
       this.fail('failures respect max_attempts', `${ref.taskId}: ${task.acceptedFailures.size} of ${maxAttempts}`);
     }
   }
@@ -233,6 +276,16 @@ export class Model {
     this.#repeated.add(process);
   }
 
+  /** An operator has been told that workers which fit the pattern are drained. */
+  drains(pattern: string): void {
+    this.#drained = pattern;
+  }
+
+  /** An operator asks to give the drain up. */
+  resumes(): void {
+    this.#drained = null;
+  }
+
   /** Nothing of a process runs, or nothing of its handlers. */
   stalls(process: string): void {
     this.#standstills.begin(process);
@@ -252,11 +305,15 @@ export class Model {
     seen.toldCause ??= cause;
   }
 
-  #checkWish({ plan, attempts }: SeenTask, { ref, process, type, timeoutMs }: SeenAttempt, { labels }: SeatPlan): void {
+  #checkWish(
+    { plan, attempts, requeuesAsked }: SeenTask,
+    { ref, process, type, timeoutMs }: SeenAttempt,
+    { labels }: SeatPlan,
+  ): void {
     const { spec } = plan;
     const key = attemptKey(ref);
     const isSure = !attempts.some((attempt) => this.#repeated.has(attempt.process));
-    if (spec.retry.maxAttempts === 1 && attempts.length > 1 && isSure) {
+    if (spec.retry.maxAttempts === 1 && attempts.length > 1 + requeuesAsked && isSure) {
       this.fail('max_attempts 1 is started at most once', `${key} in ${process}, before: ${attempts[0]?.process}`);
     }
     if (type !== spec.type) this.fail('a task keeps its type', `${key} ${type}`);
@@ -310,6 +367,7 @@ export class Model {
 
   /** A process is gone, with every handler in it. */
   vanished(process: string): void {
+    this.#gone.add(process);
     for (const seen of this.#running.get(process) ?? []) {
       seen.endedMs = this.clock.nowMs;
       seen.vanished = true;
@@ -333,18 +391,33 @@ export class Model {
     const task = this.tasks.get(taskId);
     if (task === undefined) return;
     if (stored === null) {
-      if (task.acknowledged) this.fail('an acknowledged submit is never lost', taskId);
+      if (task.acknowledged && !task.deleteAsked) this.fail('an acknowledged submit is never lost', taskId);
       return;
     }
     const shownMs = this.wall.latestSinceMs(task.plan.submitAtMs);
     // To the coordinator they ran, and maybe for too long.
     const blocked = task.enteredLate + [...task.sent.values()].filter((sent) => this.#wasBlocked(sent)).length;
-    for (const { rule, details } of checkEnded(task, stored, { latestWallMs: shownMs, blocked }))
-      this.fail(rule, `${taskId}: ${details}`);
+    const around = {
+      ...{ latestWallMs: shownMs, blocked },
+      hasEnded: (process: string) => this.#gone.has(process),
+      isUnclear: task.attempts.some(({ process }) => this.#repeated.has(process)),
+    };
+    for (const { rule, details } of checkEnded(task, stored, around)) this.fail(rule, `${taskId}: ${details}`);
   }
 }
 
+const MAX_OVERHEARD = 60;
 const NO_RIVALS = 'two attempts of a task never run at the same time';
+
+/** True if the text is the pattern, or begins with what stands before its one star, at its end. */
+function fitsStar(pattern: string, text: string): boolean {
+  return pattern.endsWith('*') ? text.startsWith(pattern.slice(0, -1)) : text === pattern;
+}
+
+/** True for processes that do not keep to the protocol. */
+export function isHostile(process: string): boolean {
+  return process.startsWith('hostile/');
+}
 
 /** True while its handler runs and its worker holds it. */
 function isRunning({ toldMs, endedMs }: SeenAttempt): boolean {

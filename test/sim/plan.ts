@@ -34,6 +34,11 @@ export interface TaskPlan {
   readonly careless: boolean;
   /** Submits something else under the same id once it is acknowledged. */
   readonly contradicts: boolean;
+  /** How often it puts the task back in the queue when it is a dead letter. */
+  readonly requeues: number;
+  /** Deletes the task when it has ended; or tries before, maybe. */
+  readonly deletes: boolean;
+  readonly deletesEarly: boolean;
 }
 
 /** How handlers behave: shares of all attempts; the rest succeeds soon. */
@@ -149,6 +154,7 @@ function drawFaults(random: Prng, stretch: number): FaultPlan {
     delay: often(0.6, 6_000),
     partition: often(0.4, 20_000),
     slowReader: often(0.4, 12_000),
+    hostile: often(0.4, 6_000),
     workerCrash: often(0.6, 8_000),
     sameIncarnation: often(0.25, 15_000),
     clone: often(0.25, 25_000),
@@ -156,6 +162,7 @@ function drawFaults(random: Prng, stretch: number): FaultPlan {
     // With it sessions ask twice a second whether handlers answer; for hours that would be all there is.
     handlerBlock: stretch > 1 ? null : often(0.4, 10_000),
     leave: often(0.5, 15_000),
+    drain: often(0.4, 12_000),
     takeover: often(0.4, 15_000),
     coordinatorCrash: often(0.6, 15_000),
     crashAtPoint: often(0.5, 12_000),
@@ -220,5 +227,8 @@ function drawTask(random: Prng, { faultsMs, maxTimeoutMs, stretch }: SimPace): T
     cancelsOnAbandon: random.chance(0.5),
     careless: mode === 'submit' && random.chance(0.1),
     contradicts: random.chance(0.05),
+    requeues: random.chance(0.5) ? random.int(1, 2) : 0,
+    deletes: random.chance(0.2),
+    deletesEarly: mode === 'submit' && random.chance(0.05),
   };
 }

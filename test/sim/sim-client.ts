@@ -3,38 +3,25 @@ import type { Want } from '../../coordinator/core/waiters.js';
 import { hasEnded } from '../../coordinator/core/task.js';
 import type { ReplyToken } from '../../coordinator/core/task.js';
 import type { EngineReply } from '../../coordinator/engine.js';
-import type { SimClock } from './clock.js';
 import type { Model, SeenTask } from './model.js';
 import type { TaskPlan } from './plan.js';
-import type { Prng } from './random.js';
-import type { SimCoordinator } from './sim-coordinator.js';
+import { SimAftermath } from './sim-aftermath.js';
+import { ANSWER_TIMEOUT_MS, SimCaller, type Call, type CallerParts } from './sim-caller.js';
 import type { Trace } from './trace.js';
 
 /** What clients need. */
-export interface ClientParts {
-  readonly clock: SimClock;
-  readonly random: Prng;
+export interface ClientParts extends CallerParts {
   readonly model: Model;
   readonly trace: Trace;
-  /** Who answers now. */
-  readonly coordinator: () => SimCoordinator;
-  readonly latencyMs: number;
   /** How often a client looks after its task at the least, in milliseconds. */
   readonly pollMs: number;
-  /** Share of requests and of answers that get lost now. */
-  readonly lost: () => number;
 }
-
-interface Call {
-  /** Nobody listens any more; with `cancel` the coordinator is told that the caller hung up. */
-  hangUp(cancel: boolean): void;
-}
-
-const ANSWER_TIMEOUT_MS = 4_000;
 
 /** Submits one task, and sees it through: repeats what was not answered, as a client that means it does. */
 export class SimClient {
   readonly #seen: SeenTask;
+  readonly #caller: SimCaller;
+  readonly #aftermath: SimAftermath;
   #waiting: Call | null = null;
   #gaveUp = false;
   #absent = false;
@@ -45,6 +32,13 @@ export class SimClient {
   ) {
     parts.model.plan(plan);
     this.#seen = parts.model.tasks.get(plan.taskId) as SeenTask;
+    this.#caller = new SimCaller(parts, plan.taskId);
+    this.#aftermath = new SimAftermath({
+      ...parts,
+      caller: this.#caller,
+      seen: this.#seen,
+      onReopened: () => this.#pollLater(),
+    });
     const { clock } = parts;
     clock.after(plan.submitAtMs, () => this.#submit());
     if (plan.cancelAtMs !== null) clock.after(plan.cancelAtMs, () => this.#cancel());
@@ -53,20 +47,26 @@ export class SimClient {
 
   /** True if nothing more is to be expected of the task. */
   get done(): boolean {
-    return this.#seen.end !== null || this.#absent;
+    return (this.#seen.end !== null || this.#absent) && !this.#aftermath.isBusy;
   }
 
   /** Reads the task, whatever is known of it; the model judges. */
   read(): void {
-    this.#call(
+    const { model } = this.parts;
+    const { taskId } = this.plan;
+    const wasDeleted = this.#seen.deleted;
+    this.#caller.call(
       (token) => ({ kind: 'getTask', token, taskId: this.plan.taskId }),
       ANSWER_TIMEOUT_MS,
       (reply) => {
-        if (reply?.kind === 'task') this.#learn(reply);
+        if (reply?.kind === 'task') {
+          if (wasDeleted) model.fail('a task that was deleted is gone', taskId);
+          this.#learn(reply);
+        }
         if (reply?.kind === 'taskNotFound') {
-          this.parts.model.read(this.plan.taskId, null);
-          // It was never taken, and nobody will submit it again.
-          if (this.plan.careless || this.#gaveUp) this.#absent = true;
+          model.read(taskId, null);
+          // It was never taken, and nobody will submit it again; or it is deleted.
+          if (this.plan.careless || this.#gaveUp || this.#seen.deleteAsked) this.#absent = true;
         }
         return true;
       },
@@ -79,7 +79,9 @@ export class SimClient {
   }
 
   #submitAndPoll(): void {
-    this.#call(
+    if (this.#seen.deleteAsked) return;
+    this.parts.model.submits(this.plan);
+    this.#caller.call(
       (token) => this.#submitInput(token, null),
       ANSWER_TIMEOUT_MS,
       (reply) => {
@@ -99,16 +101,20 @@ export class SimClient {
   }
 
   #run(): void {
-    if (this.#gaveUp) return;
-    this.#waiting = this.#call(
+    if (this.#gaveUp || this.#seen.deleteAsked) return;
+    this.parts.model.submits(this.plan);
+    this.#waiting = this.#caller.call(
       (token) => this.#submitInput(token, 'task'),
       this.parts.pollMs * 2.5,
       (reply) => {
         // The call's answer is the end.
-        if (reply?.kind === 'submitted') return false;
+        if (reply?.kind === 'submitted') {
+          this.parts.model.acknowledged(this.plan.taskId);
+          return false;
+        }
         this.#waiting = null;
         if (reply?.kind === 'task') {
-          this.#seen.acknowledged = true;
+          this.parts.model.acknowledged(this.plan.taskId);
           this.#learn(reply);
         } else if (reply?.kind === 'deadlinePassed') {
           this.#tooLate();
@@ -132,11 +138,12 @@ export class SimClient {
   }
 
   #acknowledged(): void {
-    this.#seen.acknowledged = true;
+    this.parts.model.acknowledged(this.plan.taskId);
     this.parts.trace.add('client', `${this.plan.taskId.slice(0, 8)} is acknowledged`);
+    if (this.plan.deletesEarly) this.#later(10_000, () => this.#aftermath.remove(false));
     if (!this.plan.contradicts) return;
     const other = (token: ReplyToken): Input => ({ ...this.#submitInput(token, null), digest: 'another' });
-    this.#call(other, ANSWER_TIMEOUT_MS, (reply) => {
+    this.#caller.call(other, ANSWER_TIMEOUT_MS, (reply) => {
       if (reply?.kind === 'submitted') this.parts.model.fail('an id means one task', this.plan.taskId);
       return true;
     });
@@ -159,12 +166,13 @@ export class SimClient {
       );
     }
     model.read(task.row.taskId, task);
+    if (this.#seen.end !== null) this.#aftermath.begin(this.#seen.end.state);
   }
 
   #cancel(): void {
     if (this.done) return;
     this.#seen.cancelAsked = true;
-    this.#call(
+    this.#caller.call(
       (token) => ({ kind: 'cancel', token, taskId: this.plan.taskId }),
       ANSWER_TIMEOUT_MS,
       (reply) => {
@@ -184,56 +192,5 @@ export class SimClient {
 
   #later(mostMs: number, run: () => void): void {
     this.parts.clock.after(this.parts.random.between(100, mostMs), run);
-  }
-
-  /**
-   * One call over a network that loses some.
-   *
-   * @param onReply Gets each reply, or undefined once there will be none; returns true if it was the last it wants.
-   */
-  #call(
-    make: (token: ReplyToken) => Input,
-    timeoutMs: number,
-    onReply: (reply: EngineReply | undefined) => boolean,
-  ): Call {
-    const { clock, random, coordinator, latencyMs, lost } = this.parts;
-    let over = false;
-    let token: ReplyToken | string = 'NOT_SENT';
-    let server: SimCoordinator | undefined;
-    const finish = (reply: EngineReply | undefined): void => {
-      if (over) return;
-      over = onReply(reply) || reply === undefined;
-      if (over) forgetTimeout();
-    };
-    const forgetTimeout = clock.after(timeoutMs, () => finish(undefined));
-    const answerLost = random.chance(lost());
-    if (!random.chance(lost())) {
-      clock.after(
-        latencyMs,
-        () => {
-          const asked = coordinator();
-          const refused = (): void => void clock.after(latencyMs, () => finish(undefined));
-          server = asked;
-          asked.arrive(() => {
-            token = asked.ask(make, (reply) => clock.after(latencyMs, () => !answerLost && finish(reply)));
-            if (typeof token === 'string') refused();
-          }, refused);
-        },
-        true,
-      );
-    }
-    const hangUp = (cancel: boolean): void => {
-      over = true;
-      forgetTimeout();
-      clock.after(
-        latencyMs,
-        () => {
-          const asked = server;
-          asked?.arrive(() => typeof token === 'number' && asked.abandon(token, this.plan.taskId, cancel));
-        },
-        true,
-      );
-    };
-    return { hangUp };
   }
 }

@@ -206,7 +206,7 @@ export class SimCoordinator {
     if (!this.process.alive) return;
     for (const output of outputs) {
       if (output.kind === 'assign')
-        this.parts.model.assignmentIsDurable(output.ref, this.#store.rowOnDisk(output.ref.taskId));
+        this.parts.model.assignmentIsDurable(output.ref, (taskId) => this.#store.rowOnDisk(taskId));
     }
     if (!this.#trap.reach('output')) this.sessions.deliver(sessionId, outputs);
   }

@@ -4,7 +4,7 @@ import type { Input } from '../../coordinator/core/inputs.js';
 import type { SessionOutput } from '../../coordinator/core/outputs.js';
 import type { SessionGateway } from '../../coordinator/engine.js';
 import { Session, type SessionTerms } from '../../coordinator/session/session.js';
-import { FleetError } from '../../proto/fleet-error.js';
+import type { FleetError } from '../../proto/fleet-error.js';
 import {
   ConnectRequestSchema,
   ConnectResponseSchema,

@@ -19,6 +19,9 @@ import { drawPlan, type HandlerPlan, type SimPlan } from './plan.js';
 import { Prng } from './random.js';
 import { SimClient } from './sim-client.js';
 import { SimCoordinator, type CoordinatorParts } from './sim-coordinator.js';
+import type { HostileKind } from './hostile-scripts.js';
+import { SimHostile } from './sim-hostile.js';
+import { SimOperator } from './sim-operator.js';
 import { SimSeat } from './sim-seat.js';
 import type { StoreSabotage, StoreWeather } from './sim-store.js';
 import { Trace } from './trace.js';
@@ -95,6 +98,7 @@ class Simulation {
   #coordinator: SimCoordinator;
   #seats: SimSeat[] = [];
   #clients: SimClient[] = [];
+  #operator: SimOperator | null = null;
   #calm = false;
 
   constructor(
@@ -154,10 +158,15 @@ class Simulation {
     this.#clients = tasks
       .slice(0, this.#maxTasks)
       .map((task) => new SimClient({ ...clientParts, random: draws.fork() }, task));
+    const operator = new SimOperator({ ...parts, coordinator, workerIds: seats.map(({ workerId }) => workerId) });
+    this.#operator = operator;
     const victims = {
       ...{ clock, random: this.#random.fork(), trace: this.#trace, network: this.#network },
       ...{ weather: this.#weather, seats: this.#seats, wall: this.#wall },
       coordinator,
+      operator,
+      dialHostile: (kind: HostileKind) =>
+        new SimHostile({ ...parts, network: this.#network, coordinator }, kind).start(),
       crashCoordinator: (silently: boolean) => this.#crashCoordinator(silently),
       restartCoordinator: (holdMs: number) => this.#restartCoordinator(holdMs),
     };
@@ -249,6 +258,7 @@ class Simulation {
     this.#weather.refusal = null;
     this.#wall.set(0);
     this.#network.heal();
+    this.#operator?.resume();
     const { calmMs, lookMs } = this.#plan.pace;
     const endMs = this.#clock.nowMs + calmMs;
     let quiet = false;

@@ -9,6 +9,10 @@ export interface Circumstances {
   readonly latestWallMs: number;
   /** Attempts that their process entered late or never, because it stood still: the coordinator may count them as started. */
   readonly blocked: number;
+  /** True of processes that are gone. */
+  readonly hasEnded: (process: string) => boolean;
+  /** Some of its processes had an incarnation that was another's too. */
+  readonly isUnclear: boolean;
 }
 
 /**
@@ -19,7 +23,20 @@ export function checkEnded(task: SeenTask, { row, result }: StoredTask, around: 
   const must = (holds: boolean, rule: string, details: string): void => {
     if (!holds) found.push({ rule, details });
   };
-  const { plan, attempts } = task;
+  const { plan } = task;
+  if (row.requeuedAttempt > task.requeuedAttempt) {
+    must(task.requeuesAsked > 0, 'requeued only if asked for', `${row.requeuedAttempt}`);
+    must(
+      task.end === null || task.end.state === 'DEAD_LETTERED',
+      'only a dead letter is requeued',
+      `${task.end?.state}`,
+    );
+    task.requeuedAttempt = row.requeuedAttempt;
+    task.end = null;
+  }
+  must(row.requeuedAttempt === task.requeuedAttempt, 'a requeue is never undone', `${row.requeuedAttempt}`);
+  // Counters begin anew with a requeue.
+  const attempts = task.attempts.filter(({ ref }) => ref.attempt > row.requeuedAttempt);
   const text = result === null ? null : Buffer.from(result.data).toString();
   const { end } = task;
   must(end === null || end.state === row.state, 'a task ends once', `${end?.state} then ${row.state}`);
@@ -55,11 +72,15 @@ function checkEnd(task: SeenTask, { row, result, around }: Seen, must: Must): vo
     must(result === null, 'only SUCCEEDED has a result', `${row.state} has ${result}`);
     must(acceptedSuccess.size === 0, 'an accepted success ends its task so', `${row.state} after it`);
   }
-  // Only now: while it is open, more may have happened than the client's answer knows.
-  const silent = attempts.filter(({ accepted }) => !accepted).length + around.blocked;
-  must(row.crashCount <= silent, 'only a crash is counted as one', `${row.crashCount} counted, ${silent} seen`);
-  must(row.attempt >= task.newestAttempt, 'an attempt that left is on record', `${row.attempt}, ${task.newestAttempt}`);
-  const fits = row.state === 'SUCCEEDED' || row.state === 'CANCELLED';
+  checkCounters(task, row, around, must);
+  // A dead letter that somebody wants back may have been read before it was.
+  const isOpenAgain = task.requeuesAsked > 0 && row.state === 'DEAD_LETTERED';
+  must(
+    isOpenAgain || row.attempt >= task.newestAttempt,
+    'an attempt that left is on record',
+    `${row.attempt}, ${task.newestAttempt}`,
+  );
+  const fits = row.state === 'SUCCEEDED' || row.state === 'CANCELLED' || isOpenAgain;
   must(fits || !task.cancelAcknowledged, 'an acknowledged cancel is the end, or a success is', row.state);
   const deadlineMs = plan.spec.deadlineWallMs ?? Infinity;
   switch (row.state) {
@@ -85,6 +106,26 @@ function checkEnd(task: SeenTask, { row, result, around }: Seen, must: Must): vo
     default:
       break;
   }
+}
+
+/** Only at the end: while it is open, more may have happened than the client's answer knows. */
+function checkCounters(task: SeenTask, row: TaskRow, around: Circumstances, must: Must): void {
+  const { plan, attempts, acceptedFailures, cancelAsked } = task;
+  const silent = attempts.filter(({ accepted, ref }) => !accepted && ref.attempt > row.requeuedAttempt);
+  const died = silent.filter(({ process }) => around.hasEnded(process)).length;
+  // The first silence is free: it may have been the network's.
+  const crashes = died + Math.max(0, silent.length - died - 1) + around.blocked;
+  must(
+    around.isUnclear || row.crashCount <= crashes,
+    'only a crash is counted as one',
+    `${row.crashCount} counted, ${crashes} seen`,
+  );
+  // What ends a task that is cancelled, or late, is no failure.
+  if (cancelAsked || plan.spec.deadlineWallMs !== null) return;
+  const failures = [...acceptedFailures].filter(
+    (attempt) => attempt > row.requeuedAttempt && attempt <= row.attempt,
+  ).length;
+  must(row.failureCount >= failures, 'every failure is counted', `${row.failureCount} counted, ${failures} accepted`);
 }
 
 function checkDeadLetter({ plan }: SeenTask, row: TaskRow, must: Must): void {

@@ -32,8 +32,12 @@ export function storeAt(path: string, options: Omit<SqliteStoreOptions, 'path'> 
 }
 
 /** Another process on that file: see store-holder.ts. */
-export function startHolder(path: string, mode: 'hold' | 'commit' | 'purge' | 'once'): Program {
-  const holder = startNode('holder', [`${ROOT}dist/test/store/store-holder.js`, path, mode]);
+export function startHolder(
+  path: string,
+  mode: 'hold' | 'commit' | 'purge' | 'once',
+  nodeArgs: readonly string[] = [],
+): Program {
+  const holder = startNode('holder', [`${ROOT}dist/test/store/store-holder.js`, path, mode], { nodeArgs });
   afterTest(() => {
     holder.kill('SIGKILL');
     return holder.exited;

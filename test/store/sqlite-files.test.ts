@@ -190,6 +190,14 @@ describe('SQLite store: who has the file', () => {
     await refused(path, 'OWNED', path, `host ${hostname()}`, `pid ${holder.pid}`, 'stop that coordinator');
   });
 
+  it('refuses it also when its owner has collected its garbage over and over', async () => {
+    const path = join(freshFolder(), 'tasks.db');
+    // After so many allocations each: a lock whose handle nobody refers to is dropped with it.
+    const holder = startHolder(path, 'commit', ['--gc-interval=500']);
+    await holder.linesThat(({ text }) => text.length === 36, 40, '40 committed ids');
+    await refused(path, 'OWNED', `pid ${holder.pid}`);
+  });
+
   it('refuses a second store in the same process', async () => {
     const path = join(freshFolder(), 'tasks.db');
     const store = storeAt(path);

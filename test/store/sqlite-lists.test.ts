@@ -27,10 +27,11 @@ describe('SQLite store: lists', () => {
     await store.commit(inserts([row]));
     const other = another(path);
     other.exec('BEGIN IMMEDIATE');
-    const commit = store.commit(inserts([aRow()]));
+    // Awaited from the start: on a slow machine it is refused before the list's thread has begun.
+    const refused = expect(store.commit(inserts([aRow()]))).rejects.toMatchObject({ reason: 'BUSY' });
     const { tasks } = await store.list(anyTask);
     expect(tasks.map((task) => task.row)).toEqual([row]);
-    await expect(commit).rejects.toMatchObject({ reason: 'BUSY' });
+    await refused;
     other.exec('ROLLBACK');
   });
 

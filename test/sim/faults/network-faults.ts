@@ -1,7 +1,9 @@
+import { SCRIPTS, type HostileKind } from '../hostile-scripts.js';
 import type { Direction } from '../network.js';
 import { oneOf } from '../random.js';
 import type { Fault } from './victims.js';
 
+const HOSTILE_KINDS = Object.keys(SCRIPTS) as HostileKind[];
 const DIRECTIONS: readonly Direction[] = ['both', 'toWorker', 'toCoordinator'];
 
 /** Faults of the network between workers and coordinator. */
@@ -33,6 +35,10 @@ export const networkFaults = {
     const direction = random.pick(DIRECTIONS);
     trace.add('FAULT', `partition of ${ids.join(' ')} ${direction} ${forMs.toFixed(0)}`);
     network.partition((host) => ids.some((workerId) => host.startsWith(`${workerId}~`)), forMs, direction);
+  },
+
+  hostile({ random, dialHostile }) {
+    dialHostile(random.pick(HOSTILE_KINDS));
   },
 
   slowReader({ random, network, trace }) {

@@ -1,7 +1,9 @@
 import type { SimClock, WallClock } from '../clock.js';
+import type { HostileKind } from '../hostile-scripts.js';
 import type { SimNetwork } from '../network.js';
 import type { Prng } from '../random.js';
 import type { SimCoordinator } from '../sim-coordinator.js';
+import type { SimOperator } from '../sim-operator.js';
 import type { SimSeat } from '../sim-seat.js';
 import type { StoreWeather } from '../sim-store.js';
 import type { Trace } from '../trace.js';
@@ -16,8 +18,11 @@ export interface Victims {
   /** Of the coordinator's machine. */
   readonly wall: WallClock;
   readonly seats: readonly SimSeat[];
+  readonly operator: SimOperator;
   /** The one that lives now. */
   readonly coordinator: () => SimCoordinator;
+  /** Starts a process that speaks the protocol by hand. */
+  readonly dialHostile: (kind: HostileKind) => void;
   /** Ends the coordinator's process; it comes back by itself. */
   readonly crashCoordinator: (silently: boolean) => void;
   /** Stops it in good order; it comes back by itself. */

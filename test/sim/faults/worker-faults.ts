@@ -21,6 +21,10 @@ export const workerFaults = {
     worker?.leave(random.pick([0, 1_000, 20_000]));
   },
 
+  drain({ operator }) {
+    operator.drain();
+  },
+
   takeover({ random, seats, trace }) {
     const seat = random.pick(seats);
     trace.add('FAULT', `another process takes over ${seat.plan.workerId}`);

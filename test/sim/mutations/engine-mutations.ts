@@ -1,8 +1,8 @@
 import type { Mutation } from './mutation.js';
 
 const ENGINE = 'coordinator/engine.ts';
-const COMMIT = 'const results = writes.length === 0 ? [] : await this.#retried(() => store.commit(writes));';
-const LET_OUT = 'this.#letOut(result, bodiesOf(writes, results));';
+const COMMIT = 'const results = writes.length === 0 ? [] : await this.#calls.run(() => store.commit(writes));';
+const LET_OUT = 'this.#letOut(result, bodiesOf(writes, results), room.disk);';
 
 /** Outputs of a kind leave before the commit, all others after it. `early` and `late` are conditions on `output`. */
 function leavesEarly(early: string): Mutation['edits'] {
@@ -10,7 +10,7 @@ function leavesEarly(early: string): Mutation['edits'] {
     {
       find: COMMIT,
       replace: `const isEarly = (output: Output): boolean => ${early};
-    this.#letOut({ ...result, outputs: result.outputs.filter(isEarly) }, new Map());
+    this.#letOut({ ...result, outputs: result.outputs.filter(isEarly) }, new Map(), room.disk);
     ${COMMIT}`,
     },
     {
@@ -18,6 +18,7 @@ function leavesEarly(early: string): Mutation['edits'] {
       replace: `this.#letOut(
       { ...result, outputs: result.outputs.filter((output) => !isEarly(output)) },
       bodiesOf(writes, results),
+      room.disk,
     );`,
     },
   ];

@@ -11,6 +11,8 @@ import { aBody } from '../../store/rows.js';
 class MoodyStore extends MemoryStore {
   refusesReads = false;
   refusesCommits = false;
+  /** What commits are answered with, whatever is asked. */
+  answersCommits: (() => ReturnType<MemoryStore['commit']>) | null = null;
   readonly refused: string[] = [];
 
   override read(params: Parameters<MemoryStore['read']>[0]): ReturnType<MemoryStore['read']> {
@@ -18,6 +20,7 @@ class MoodyStore extends MemoryStore {
   }
 
   override commit(writes: Parameters<MemoryStore['commit']>[0]): ReturnType<MemoryStore['commit']> {
+    if (this.answersCommits !== null) return this.answersCommits();
     return this.refusesCommits ? this.#refuse('commit') : super.commit(writes);
   }
 
@@ -30,6 +33,7 @@ class MoodyStore extends MemoryStore {
 function setup() {
   const store = new MoodyStore();
   const fatal: Error[] = [];
+  const exitCodes: number[] = [];
   const trouble: (string | null)[] = [];
   const engine = new Engine({
     store,
@@ -37,7 +41,10 @@ function setup() {
     random: systemRandom,
     runtime: systemRuntime,
     inbox: { maxInputs: 100, maxBytes: 100_000, batchInputs: 10, batchBytes: 10_000 },
-    onFatal: (error) => fatal.push(error),
+    onFatal: (error, exitCode) => {
+      fatal.push(error);
+      exitCodes.push(exitCode);
+    },
     onStoreTrouble: (message) => trouble.push(message),
     checkInvariants,
   });
@@ -53,7 +60,7 @@ function setup() {
       },
     );
   };
-  return { store, engine, fatal, trouble, replies, ask };
+  return { store, engine, fatal, exitCodes, trouble, replies, ask };
 }
 
 function submit(token: number, taskId: string) {
@@ -128,6 +135,30 @@ describe('the engine, while the store refuses', () => {
     await engine.stop();
     expect(await started).toBeInstanceOf(Error);
     expect(fatal).toEqual([]);
+  });
+});
+
+describe('the engine, with a store that is not to be trusted', () => {
+  const faults: readonly (readonly [
+    what: string,
+    exitCode: number,
+    commit: () => ReturnType<MemoryStore['commit']>,
+  ])[] = [
+    ['an error of the disk', 74, () => Promise.reject(new StoreError('IO', 'the disk is broken'))],
+    ['a file that is damaged', 74, () => Promise.reject(new StoreError('CORRUPT', 'it is damaged'))],
+    ['another owner', 74, () => Promise.reject(new StoreError('FENCED', 'somebody has it'))],
+    ['a write that does not fit', 70, () => Promise.resolve([{ kind: 'conflict', row: null }])],
+  ];
+
+  it.each(faults)('gives up at once after %s, and answers nothing of the batch', async (_what, exitCode, commit) => {
+    const { store, engine, fatal, exitCodes, trouble, replies, ask } = setup();
+    await engine.start(nowhere);
+    store.answersCommits = commit;
+    ask('submit', 'a');
+    await vi.waitFor(() => expect(fatal).toHaveLength(1));
+    expect(exitCodes).toEqual([exitCode]);
+    expect([replies, trouble]).toEqual([[{ kind: 'stopped' }], []]);
+    expect(engine.refusal).not.toBeNull();
   });
 });
 

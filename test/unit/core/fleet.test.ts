@@ -137,12 +137,26 @@ describe('a late report of a lost worker', () => {
   });
 
   it('gives a crash back', () => {
-    const { core } = running();
+    const core = lost();
+    const again = core.hello('w', { sessionNumber: 2 });
+    core.start(again, core.ref('t'));
     core.draws.push(0.9);
-    const session = core.hello('w', { incarnation: 'w#2', replaces: ['w#1'], taskTypes: { other: 1 } });
-    expect(core.row('t')).toMatchObject({ state: 'SCHEDULED', crashCount: 1 });
-    expect(core.report(session, core.ref('t'))).toBe('');
+    core.advance(LEASE_END_MS);
+    // The second silence counts as a crash.
+    expect(core.row('t')).toMatchObject({ attempt: 2, state: 'SCHEDULED', crashCount: 1 });
+    const ref = core.ref('t');
+    const session = core.hello('w', { sessionNumber: 3, unsentReports: [ref] });
+    expect(core.report(session, ref)).toBe('');
     expect(core.row('t')).toMatchObject({ state: 'SUCCEEDED', crashCount: 0 });
+  });
+
+  it("is refused from another process, which cannot have run it, whatever it knows of the attempt's fence", () => {
+    const core = lost();
+    const ref = core.ref('t');
+    const thief = core.hello('thief', { taskTypes: { other: 1 }, unsentReports: [ref] });
+    expect(core.sent(thief, 'welcome')).toMatchObject([{ wantedReports: [] }]);
+    expect(core.report(thief, ref)).toBe('STALE_ATTEMPT');
+    expect(core.row('t')).toMatchObject({ state: 'QUEUED', attemptOpen: true });
   });
 
   it('is refused once a newer attempt has been handed out', () => {
