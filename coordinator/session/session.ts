@@ -13,7 +13,9 @@
  * ```
  *
  * While Open the session is suspect when a frame is unacknowledged for 3 s, or more waits for the worker than the bounds
- * allow: the core then gives it nothing new. What has not left for a worker that does not acknowledge is taken back.
+ * allow: the core then gives it nothing new. What has not left for a worker that does not acknowledge is taken back. A worker
+ * whose frames still arrive when it has acknowledged nothing for longer than a lease is ended: its frames renew the lease of
+ * what it may never have received, and a worker that could hear would have missed our acknowledgements and dialled again.
  */
 import { create } from '@bufbuild/protobuf';
 import { status as Code } from '@grpc/grpc-js';
@@ -21,6 +23,7 @@ import { FleetError } from '../../proto/fleet-error.js';
 import { FRAME_LINK_LIMITS } from '../../proto/frame-link.js';
 import { WelcomeSchema, type ConnectRequest } from '../../proto/gen/remuda/v1/worker_service_pb.js';
 import type { Input } from '../core/inputs.js';
+import { leaseMarginMs } from '../core/lease.js';
 import type { EndReason, SessionOutput } from '../core/outputs.js';
 import { Outbox } from './outbox.js';
 import { parseFrame } from './parse-frame.js';
@@ -190,6 +193,16 @@ export class Session {
     if (!fresh && saysMoreThanHello(frame)) throw notBare();
     const content = parseFrame(frame, this.terms.maxPayloadBytes);
     this.#emit({ kind: 'frame', sessionId, atMonoMs: nowMs, held, ...content }, bytes);
+    this.#judgeHearing(nowMs);
+  }
+
+  /** Only as a frame arrives: a silent worker's lease ends by itself, and says more about it. */
+  #judgeHearing(nowMs: number): void {
+    const { leaseMs } = this.terms;
+    const unheardMs = nowMs - (this.#outbox.oldestUnackedSentMs ?? nowMs);
+    if (unheardMs <= leaseMs + leaseMarginMs(leaseMs)) return;
+    const message = `worker "${this.#workerId}" has acknowledged nothing for ${Math.round(unheardMs)} ms, though its frames arrive; see to it that it reads its stream and acknowledges, then dial again`;
+    this.end(new FleetError(Code.RESOURCE_EXHAUSTED, 'SLOW_READER', message));
   }
 
   #join(nowMs: number, frame: ConnectRequest, bytes: number): void {

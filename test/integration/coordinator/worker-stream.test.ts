@@ -341,6 +341,25 @@ describe('Connect, bounds of time and number', () => {
     expect((await other.assignment()).attempt).toMatchObject({ taskId, attempt: 2 });
   });
 
+  it('ends the stream of a worker whose frames arrive and acknowledge nothing, and hands out again what it holds', async () => {
+    const short = await startCoordinator(['--heartbeat-interval', '100ms', '--lease', '1s']);
+    using few = new Stubs(short.address);
+    using deaf = await RawWorker.join(short.address, { hello: { workerId: 'deaf' }, deaf: true });
+    const { taskId } = await few.submit({ type: 'echo' });
+    await deaf.assignment();
+    // Its lease never ends: each look is a heartbeat, too.
+    const beats = async (): Promise<boolean> => {
+      if (deaf.open) deaf.say({ heartbeat: {} });
+      return Promise.resolve(deaf.open);
+    };
+    await poll(beats, (open) => !open, 'end of the stream');
+    const error = await deaf.end();
+    expect(error).toMatchObject({ code: Code.RESOURCE_EXHAUSTED, reason: 'SLOW_READER' });
+    expect(error.message).toMatch(/"deaf" has acknowledged nothing for \d+ ms/);
+    using back = await RawWorker.join(short.address, { hello: { ...deaf.hello, sessionNumber: 2 } });
+    expect((await back.assignment()).attempt).toMatchObject({ taskId, attempt: 2 });
+  });
+
   it('refuses a worker beyond --max-workers', async () => {
     const small = await startCoordinator(['--max-workers', '1']);
     using first = await RawWorker.join(small.address, { hello: { workerId: 'first' } });

@@ -39,8 +39,8 @@ const FENCE: readonly Mutation[] = [
     file: FLEET,
     edits: [
       {
-        find: "return isOf(worker, task, ref) || countedBefore(worker, task, ref) ? '' : 'STALE_ATTEMPT';",
-        replace: "return worker.incarnation !== '' && ref.attempt <= task.attempt ? '' : 'STALE_ATTEMPT';",
+        find: "countedBefore(worker, task, ref) ? '' : 'STALE_ATTEMPT';",
+        replace: "countedBefore(worker, task, ref) ? '' : '';",
       },
     ],
   },

@@ -318,6 +318,29 @@ describe('Session, a worker that does not acknowledge', () => {
     expect(driver.error?.message).toContain('"w1"');
   });
 
+  it('is ended when its frames still arrive a lease and its margin later, and not while it is silent', () => {
+    const driver = setup();
+    driver.session.deliver([assign(1)]);
+    driver.frames(1_000);
+    driver.say(17_500, { ack: 1n, heartbeat: {} });
+    expect(driver.error).toBeUndefined();
+    driver.session.tick(60_000);
+    expect(driver.error).toBeUndefined();
+    driver.say(60_001, { ack: 1n, heartbeat: {} });
+    expect(driver.error).toMatchObject({ code: Code.RESOURCE_EXHAUSTED, reason: 'SLOW_READER' });
+    expect(driver.error?.message).toContain('"w1" has acknowledged nothing for 59001 ms');
+    // The frame has arrived all the same.
+    expect(driver.inputs().slice(-2)).toMatchObject([{ kind: 'frame' }, { kind: 'sessionEnded' }]);
+  });
+
+  it('is not ended by the frame that brings its late acknowledgement', () => {
+    const driver = setup();
+    driver.session.deliver([assign(1)]);
+    driver.frames(1_000);
+    driver.say(60_000, { ack: 2n, heartbeat: {} });
+    expect(driver.error).toBeUndefined();
+  });
+
   it('is ended at once when far more waits for it than the bound', () => {
     const driver = setup();
     for (let n = 0; n < 9 && driver.error === undefined; n += 1) {

@@ -16,6 +16,19 @@ describe('who gets it', () => {
     expect(core.assigned(small)).toEqual(['x']);
   });
 
+  it('counts what the same step has handed out: a burst fills the slots of all, and no more', () => {
+    const core = new CoreDriver();
+    const one = core.hello('one');
+    const two = core.hello('two', { slots: 2 });
+    const four = core.hello('four', { slots: 4 });
+    core.step(...Array.from({ length: 10 }, (_, n) => core.submitInput(`t${n}`)));
+    expect([one, two, four].map((session) => core.assigned(session).length)).toEqual([1, 2, 4]);
+    expect(core.waiting('t9')?.reason).toBe('NO_FREE_SLOT');
+    // Nobody has said yet that anything has arrived.
+    core.step(...Array.from({ length: 10 }, (_, n) => core.submitInput(`u${n}`)));
+    expect(core.assigned()).toHaveLength(7);
+  });
+
   it('breaks ties by the most recently used, so that caches stay warm', () => {
     const core = new CoreDriver();
     const sessions = ['a', 'b', 'c'].map((id) => core.hello(id));

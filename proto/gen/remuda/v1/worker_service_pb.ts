@@ -828,7 +828,8 @@ export const WorkerService: GenService<{
    * DEADLINE_EXCEEDED / HELLO_TIMEOUT (no hello within 10 s); ABORTED / SUPERSEDED (another process has this worker_id:
    * abort the handlers and exit with 78); ABORTED / STALE_SESSION (a newer stream of the same process); UNAVAILABLE /
    * COORDINATOR_STOPPING or LEASE_LOST (no frame has arrived for a lease and its margin), RESOURCE_EXHAUSTED / FLEET_FULL
-   * or SLOW_READER (dial again after a back-off of 100 ms to 1 s).
+   * or SLOW_READER (far more waits than it reads, or a frame arrives that leaves one of ours unacknowledged for longer than a
+   * lease and its margin) (dial again after a back-off of 100 ms to 1 s).
    *
    * @generated from rpc remuda.v1.WorkerService.Connect
    */
