@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { describeFailure } from './describe-failure.js';
 import { simulate, type SimReport } from './simulation.js';
 
-const SEEDS = 200;
+const SEEDS = 100;
 
 it(
   `keeps every promise under faults, and comes to rest when they stop (${SEEDS} seeds)`,
