@@ -5,6 +5,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { status as Code } from '@grpc/grpc-js';
 import { v7 as uuidv7 } from 'uuid';
 import { createClient, isFleetError, isTaskFailedError, RpcChannel, type FleetError } from '../../client/index.js';
 import { encodeTask, RUN_OPTION_NAMES } from '../../client/encode-task.js';
@@ -174,7 +175,9 @@ class ChaosClient implements AsyncDisposable {
   }
 
   #trouble(taskId: string, error: FleetError): void {
-    const { reason, message } = error;
+    const { code, message } = error;
+    // A call that took too long has no reason of its own.
+    const reason = error.reason || (Code[code] ?? '');
     this.#file.append({ is: 'trouble', tMs: machineMs(), taskId, reason, message });
   }
 }

@@ -55,7 +55,7 @@ export function renderReport(report: ChaosReport): string {
 
 function factList({ startTime, faultsMs, restMs, machine, times, fleet, seed, verdict }: ChaosReport): string {
   const { cpu, cores, memoryGib, os, node } = machine;
-  const { heartbeatMs, leaseMs, stuckGraceMs, restartHoldMs, drainTimeoutMs } = times;
+  const { heartbeatMs, leaseMs, stuckGraceMs, restartHoldMs, drainTimeoutMs, headStartMs } = times;
   const facts = [
     ['result', verdict.isGood ? 'all holds' : 'NOT ALL HOLDS'],
     ['when', startTime],
@@ -65,7 +65,7 @@ function factList({ startTime, faultsMs, restMs, machine, times, fleet, seed, ve
     [
       'settings',
       `heartbeat ${heartbeatMs} ms, lease ${leaseMs} ms (and 1,000 ms of margin at the coordinator), stuck grace ${stuckGraceMs} ms, ` +
-        `restart hold ${restartHoldMs} ms, drain time-out ${drainTimeoutMs} ms`,
+        `restart hold ${restartHoldMs} ms, drain time-out ${drainTimeoutMs} ms, head start ${headStartMs} ms a point`,
     ],
     ['faults', `for ${seconds(faultsMs)} s; all had ended ${seconds(restMs)} s after the last`],
   ];

@@ -132,6 +132,7 @@ async function hurt(
   const either = AbortSignal.any([over.signal, signal]);
   const watching = auditor.watch(either);
   const progress = tellProgress(either, () => {
+    auditor.readClients();
     const { count, kills } = player;
     const tasks = `${auditor.submitted.size} tasks submitted, ${auditor.seen.size} seen to end`;
     tell(`${Math.round((machineMs() - beginMs) / 1_000)} s: ${count} faults, ${kills} of them kills; ${tasks}`);

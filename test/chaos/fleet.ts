@@ -20,6 +20,8 @@ export const FLEET_TIMES = {
   stuckGraceMs: 2_000,
   restartHoldMs: 10_000,
   drainTimeoutMs: 4_000,
+  /** What a point of priority is worth: by default so much that the queue, not the fault, would decide when a task goes on. */
+  headStartMs: 100,
 } as const;
 
 /** Marks every process of a run, in its environment. */
@@ -219,7 +221,7 @@ export class ChaosFleet implements AsyncDisposable {
   }
 
   #coordinatorArgs(): string[] {
-    const { heartbeatMs, leaseMs, stuckGraceMs, restartHoldMs } = FLEET_TIMES;
+    const { heartbeatMs, leaseMs, stuckGraceMs, restartHoldMs, headStartMs } = FLEET_TIMES;
     return [
       PROGRAMS.coordinator,
       ...[
@@ -232,6 +234,7 @@ export class ChaosFleet implements AsyncDisposable {
       ],
       ...['--heartbeat-interval', `${heartbeatMs}ms`, '--lease', `${leaseMs}ms`],
       ...['--stuck-grace', `${stuckGraceMs}ms`, '--restart-hold', `${restartHoldMs}ms`],
+      ...['--head-start', `${headStartMs}ms`],
     ];
   }
 
