@@ -17,6 +17,7 @@ import { CoreEventLog } from './logging.js';
 import { Metrics, type MetricsAddition } from './metrics.js';
 import type { Purged } from './retention.js';
 import { systemRandom, systemRuntime } from './runtime.js';
+import { serverOptions } from './server-options.js';
 import { callInterrupted, refused } from './services/asking.js';
 import { FleetServiceImplementation } from './services/fleet-service.js';
 import { addReflection, Health } from './services/health.js';
@@ -361,17 +362,6 @@ export class Coordinator {
       });
     });
   }
-}
-
-function serverOptions({ listen, maxPayloadBytes }: CoordinatorConfig): ConstructorParameters<typeof Server>[0] {
-  const keepalive = { 'grpc.keepalive_time_ms': 30_000, 'grpc.keepalive_timeout_ms': 20_000 };
-  return {
-    // A frame holds one payload and what goes with it; 4 MiB is what callers expect of gRPC.
-    'grpc.max_receive_message_length': Math.max(4 * MIB, maxPayloadBytes + MIB),
-    'grpc.max_send_message_length': -1,
-    // On a Unix socket no network can fall silent.
-    ...(listen.kind === 'unix' ? {} : keepalive),
-  };
 }
 
 /** What a person can do, by what the system says. */
