@@ -68,6 +68,12 @@ export class ProxyLink implements AsyncDisposable {
     for (const pair of this.#pairs) pair.hold(this.#held);
   }
 
+  /** The same for the connections there are now; new ones pass. */
+  strand(direction: Direction): void {
+    const held = new Set<'up' | 'down'>(direction === 'both' ? ['up', 'down'] : [direction]);
+    for (const pair of this.#pairs) pair.hold(held);
+  }
+
   /** New connections are reset. */
   refuse(): void {
     this.#refuses = true;

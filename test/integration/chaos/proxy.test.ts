@@ -75,6 +75,18 @@ describe('a link that goes bad', () => {
     await expect.poll(() => far.received).toBe('held');
   });
 
+  it('should strand what is there and let pass what comes, until it is healed', async () => {
+    const [near, far] = await joined();
+    link.strand('both');
+    near.socket.write('stranded');
+    const [later, laterFar] = await joined();
+    later.socket.write('passes');
+    await expect.poll(() => laterFar.received).toBe('passes');
+    expect(far.received).toBe('');
+    link.heal();
+    await expect.poll(() => far.received).toBe('stranded');
+  });
+
   it('should let nobody know of an end while it holds', async () => {
     const [near, far] = await joined();
     link.hold('both');
