@@ -16,6 +16,19 @@ describe('who gets it', () => {
     expect(core.assigned(small)).toEqual(['x']);
   });
 
+  it('counts what the same step has handed out: a burst fills the slots of all, and no more', () => {
+    const core = new CoreDriver();
+    const sessions = [1, 2, 4].map((slots) => core.hello(`w${slots}`, { slots, taskTypes: { a: slots, b: slots } }));
+    const burst = (name: string) =>
+      Array.from({ length: 10 }, (_, n) => core.submitInput(`${name}${n}`, { type: n % 2 === 0 ? 'a' : 'b' }));
+    core.step(...burst('first'));
+    expect(sessions.map((session) => core.assigned(session).length)).toEqual([1, 2, 4]);
+    expect(core.waiting('first9')?.reason).toBe('NO_FREE_SLOT');
+    // Nobody has said yet that anything has arrived.
+    core.step(...burst('second'));
+    expect(core.assigned()).toHaveLength(7);
+  });
+
   it('breaks ties by the most recently used, so that caches stay warm', () => {
     const core = new CoreDriver();
     const sessions = ['a', 'b', 'c'].map((id) => core.hello(id));

@@ -22,6 +22,22 @@ describe('what people are told of a fleet', () => {
     expect(core.stats()).toMatchObject({ totals: { suspicions: 2, revokes: 1 }, attempts: { sent: 1 } });
   });
 
+  it('is not a worker that is gone for good, once its lease is over', () => {
+    const core = new CoreDriver();
+    const cut = core.hello('cut');
+    core.hello('silent');
+    core.step({ kind: 'sessionEnded', sessionId: cut });
+    const listed = (): string[] => {
+      const reply = core.ask((token) => ({ kind: 'listWorkers', token, afterWorkerId: '', limit: 10 }));
+      return reply.kind === 'workers' ? reply.workers.map(({ workerId, state }) => `${workerId} ${state}`) : [];
+    };
+    core.advance(LEASE_END_MS - 1);
+    expect(listed()).toEqual(['cut DISCONNECTED', 'silent READY']);
+    core.advance(1);
+    expect(listed()).toEqual([]);
+    expect(core.stats().workers).toMatchObject({ ready: 0, disconnected: 0, slots: 0 });
+  });
+
   it('is every state that attempts and workers have been in', () => {
     const core = new CoreDriver();
     const session = core.hello('w', { slots: 4 });

@@ -77,6 +77,27 @@ describe('the departure', () => {
     expect(rig.exit?.code).toBe(0);
   });
 
+  it('should hold its lease for as long as it takes, however often that has passed', () => {
+    const rig = new Rig();
+    rig.connect({ heartbeatIntervalMs: 5_000, leaseMs: 15_000 });
+    rig.assign(['a', { timeoutMs: 600_000 }]);
+    rig.started('a');
+    rig.machine.leave(rig.nowMs, 600_000);
+    rig.turn();
+    rig.say({ drain: { deadlineMs: 600_000 } });
+    const framesBefore = rig.frames.length;
+    rig.advance(300_000, { acknowledge: true });
+    expect(rig.aborts).toEqual([]);
+    expect(rig.frames.slice(framesBefore).filter(({ heartbeat }) => heartbeat !== undefined)).toHaveLength(60);
+    rig.settle('a');
+    expect(outcomes(rig)).toEqual(['a:SUCCEEDED']);
+    // Its report is owed for longer than a lease, too.
+    rig.advance(30_000, { acknowledge: true });
+    expect(rig.exit).toBeUndefined();
+    rig.acknowledge('a');
+    expect(rig.exit?.code).toBe(0);
+  });
+
   it('should ask again on the next stream', () => {
     const rig = new Rig();
     rig.connect();
