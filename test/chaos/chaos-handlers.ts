@@ -29,6 +29,7 @@ function watchLoop(lastMs: number): void {
 const WORK: Record<TaskKind, (payload: ChaosPayload, ctx: TaskContext) => Promise<void> | void> = {
   quick: heedful,
   slow: heedful,
+  long: heedful,
   once: heedful,
   cancelled: heedful,
   deadline: heedful,

@@ -10,6 +10,8 @@ export type TaskKind =
   | 'quick'
   /** Up to some seconds of work. */
   | 'slow'
+  /** More work than a lease takes to end: whoever is cut off must stop in the midst of it. */
+  | 'long'
   /** Throws so often as it is told to, and then returns. */
   | 'flaky'
   /** Throws what no other attempt could help. */
@@ -85,8 +87,9 @@ const STUCK_TIMEOUT_MS = 700;
 
 /** Of a thousand tasks. A stuck one costs a process, a poisonous one three or four. */
 const KINDS = [
-  ['quick', 480],
+  ['quick', 450],
   ['slow', 150],
+  ['long', 40],
   ['flaky', 70],
   ['fatal', 30],
   ['deaf', 50],
@@ -107,6 +110,7 @@ export const TASK_KINDS: readonly TaskKind[] = KINDS.map(([kind]) => kind);
 /** Milliseconds of work, from and to; those that are not here work as quick ones do. */
 const WORK_MS: Partial<Record<TaskKind, readonly [number, number]>> = {
   slow: [300, 4_000],
+  long: [5_000, 12_000],
   deaf: [300, 3_000],
   block: [50, 1_500],
   once: [0, 1_500],

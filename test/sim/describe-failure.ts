@@ -1,4 +1,4 @@
-import type { RunLimits } from './campaign/seed-thread.js';
+import type { RunLimits } from './campaign/seed-run.js';
 import type { SimReport } from './simulation.js';
 
 /** Lines of the trace that a person reads; the command prints all of it. */

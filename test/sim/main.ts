@@ -6,7 +6,7 @@ import { runCampaign } from './campaign/campaign.js';
 import { programSignal } from './campaign/program-signal.js';
 import { ProgressLine } from './campaign/progress-line.js';
 import { NO_END_RULE, SeedPool } from './campaign/seed-pool.js';
-import type { RunLimits, SeedRun } from './campaign/seed-thread.js';
+import type { RunLimits, SeedRun } from './campaign/seed-run.js';
 import { shrink } from './campaign/shrink.js';
 import { describeFailure, summarizeFailure } from './describe-failure.js';
 import { simulate, type SimReport } from './simulation.js';

@@ -39,8 +39,9 @@ export class SimStream {
   ) {
     const { clock, random } = network;
     const latencyMs = (): number => network.latencyMs * random.between(0.5, 2);
-    const duplicates = (): boolean => random.chance(network.duplicateShare);
-    const common = { clock, latencyMs, duplicates };
+    // Large frames fill it one by one.
+    const window = random.pick([1, 2, 8]);
+    const common = { clock, latencyMs, window };
     this.#worker = worker;
     this.#toCoordinator = new Pipe({
       ...common,
@@ -165,9 +166,9 @@ export class SimNetwork {
   /** Streams that can still be harmed. */
   readonly streams = new Set<SimStream>();
   acceptor: StreamAcceptor | null = null;
-  /** Share of frames that arrive twice. A stream never does that; for proofs that the simulation would notice. */
-  duplicateShare = 0;
   readonly #unreachable = new Map<string, number>();
+  /** How late the next stream of a host is heard. */
+  readonly #late = new Map<string, number>();
   #partitions: Partition[] = [];
 
   constructor(
@@ -182,11 +183,19 @@ export class SimNetwork {
     this.streams.add(stream);
     // What it says gets lost, until it gives up by itself.
     if ((this.#unreachable.get(host) ?? 0) > nowMs) stream.cut('both', null, null);
+    const lateMs = this.#late.get(host);
+    if (lateMs !== undefined) stream.hold(lateMs, 'toCoordinator');
+    this.#late.delete(host);
     this.#partitions = this.#partitions.filter(({ untilMs }) => untilMs > nowMs);
     for (const { separates, untilMs, direction } of this.#partitions) {
       if (separates(host)) stream.hold(untilMs - nowMs, direction);
     }
     return stream;
+  }
+
+  /** What the next stream of this host says arrives so late that another may have been dialled by then. */
+  delayDial(host: string, forMs: number): void {
+    this.#late.set(host, forMs);
   }
 
   /** Dials of this host get no answer for a while. */
@@ -211,6 +220,7 @@ export class SimNetwork {
   /** All hosts can be reached again. */
   heal(): void {
     this.#unreachable.clear();
+    this.#late.clear();
     this.#partitions = [];
   }
 }

@@ -7,9 +7,6 @@ export type Item =
   | { readonly t: 'frame'; readonly bytes: Uint8Array }
   | { readonly t: 'end'; readonly end: StreamEnd };
 
-/** Frames that the sender's side takes before it asks to wait. */
-const WINDOW = 8;
-
 /** One direction of a stream: in order, each item after its latency, nothing once it is broken. */
 export class Pipe {
   #items: { readonly item: Item; readonly readyMs: number }[] = [];
@@ -22,23 +19,23 @@ export class Pipe {
 
   constructor(
     private readonly parts: {
+      /** Frames that the sender's side takes before it asks to wait. */
+      readonly window: number;
       readonly clock: SimClock;
       readonly latencyMs: () => number;
       readonly deliver: (item: Item) => void;
       readonly reads: (item: Item) => boolean;
-      readonly duplicates: () => boolean;
     },
   ) {}
 
   /** False while the network asks the sender to wait. */
   get takes(): boolean {
-    return this.#items.length < WINDOW;
+    return this.#items.length < this.parts.window;
   }
 
   send(item: Item): void {
-    const { clock, latencyMs, duplicates } = this.parts;
+    const { clock, latencyMs } = this.parts;
     this.#items.push({ item, readyMs: clock.nowMs + latencyMs() });
-    if (item.t === 'frame' && duplicates()) this.#items.push({ item, readyMs: clock.nowMs });
     this.pump();
   }
 

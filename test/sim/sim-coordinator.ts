@@ -14,7 +14,7 @@ import type { Model } from './model.js';
 import type { SimNetwork } from './network.js';
 import type { Prng } from './random.js';
 import { SimSessionHost } from './sim-session-host.js';
-import { SimStore, type StoreSabotage, type StoreWeather } from './sim-store.js';
+import { SimStore, type StoreWeather } from './sim-store.js';
 import type { Trace } from './trace.js';
 
 /** What a coordinator process needs, the same for all of a simulation. */
@@ -31,9 +31,6 @@ export interface CoordinatorParts {
   readonly trace: Trace;
   readonly config: CoreConfig;
   readonly terms: SessionTerms;
-  readonly storeSabotage: StoreSabotage;
-  /** Changes what the engine lets out to a session; for proofs that the simulation would notice. */
-  readonly tamper: (sessionId: number, outputs: readonly SessionOutput[]) => readonly SessionOutput[];
   /** Its process has ended by itself, as it may after a store has refused for long; something starts it again. */
   readonly onGivenUp: (coordinator: SimCoordinator) => void;
 }
@@ -59,10 +56,10 @@ export class SimCoordinator {
   #stopping = false;
 
   constructor(private readonly parts: CoordinatorParts) {
-    const { clock, wall, drift, random, disk, weather, config, terms, storeSabotage, model, trace } = parts;
+    const { clock, wall, drift, random, disk, weather, config, terms, model, trace } = parts;
     this.process = new SimProcess(clock, { rate: 1 + random.between(-drift, drift), wall });
     this.#store = new SimStore({
-      ...{ process: this.process, random: random.fork(), weather, disk, sabotage: storeSabotage },
+      ...{ process: this.process, random: random.fork(), weather, disk },
       reach: (point) => this.#trap.reach(point),
     });
     const core = random.fork();
@@ -88,7 +85,6 @@ export class SimCoordinator {
       listens: () => this.listening,
       append: (input, bytes) => this.#engine.append(input, bytes),
       reach: (point) => this.#trap.reach(point),
-      tamper: (sessionId, outputs) => parts.tamper(sessionId, outputs),
     });
   }
 

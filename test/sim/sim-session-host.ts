@@ -29,8 +29,6 @@ export interface SessionHostParts {
   readonly append: (input: Input, bytes: number) => void;
   /** True if the process dies at this point. */
   readonly reach: (point: CrashPoint) => boolean;
-  /** Changes what the engine lets out to a session; for proofs that the simulation would notice. */
-  readonly tamper: (sessionId: number, outputs: readonly SessionOutput[]) => readonly SessionOutput[];
 }
 
 interface Hosted {
@@ -103,18 +101,8 @@ export class SimSessionHost implements StreamAcceptor, SessionGateway {
   deliver(sessionId: number, outputs: readonly SessionOutput[]): void {
     const hosted = this.#hosted.get(sessionId);
     if (hosted === undefined) return;
-    hosted.session.deliver(this.parts.tamper(sessionId, outputs));
+    hosted.session.deliver(outputs);
     this.#flush(hosted);
-  }
-
-  /** Sessions that are open now; for the seams of {@link SessionHostParts.tamper}. */
-  sessionIds(): number[] {
-    return [...this.#hosted.keys()];
-  }
-
-  /** Delivers to another session than the engine meant; see {@link SessionHostParts.tamper}. */
-  smuggle(sessionId: number, outputs: readonly SessionOutput[]): void {
-    this.#hosted.get(sessionId)?.session.deliver(outputs);
   }
 
   #frame(hosted: Hosted, bytes: Uint8Array): void {

@@ -25,16 +25,6 @@ export interface StoreWeather {
   refusal: 'BUSY' | 'FULL' | null;
 }
 
-/** What a store is made to do wrong, to prove that the simulation would notice. */
-export interface StoreSabotage {
-  /** Commits are answered before they are applied. */
-  readonly answersEarly?: boolean;
-  /** This share of commits that only finish tasks is answered and never applied. */
-  readonly loses?: number;
-  /** A result that is read is not the one that was written. */
-  readonly garblesResults?: boolean;
-}
-
 interface Pending {
   readonly apply: () => void;
 }
@@ -45,7 +35,6 @@ export interface SimStoreParts {
   readonly random: Prng;
   readonly weather: StoreWeather;
   readonly disk: MemoryDisk;
-  readonly sabotage: StoreSabotage;
   /** True if the process dies at this point. */
   readonly reach: (point: CrashPoint) => boolean;
 }
@@ -103,11 +92,7 @@ export class SimStore implements Store {
     await this.#wait(this.parts.weather.latencyMs / 10 + this.parts.weather.stallMs);
     const stored = await this.#inner.read(params);
     this.parts.reach('read');
-    if (this.parts.sabotage.garblesResults !== true) return stored;
-    return stored.map((task) => {
-      if (task?.result == null) return task;
-      return { ...task, result: { ...task.result, data: Buffer.from(JSON.stringify('garbled')) } };
-    });
+    return stored;
   }
 
   async commit(writes: readonly Write[]): Promise<readonly WriteResult[]> {
@@ -118,10 +103,6 @@ export class SimStore implements Store {
       await this.#wait(takesMs);
       this.#refuses = true;
       throw new StoreError(refusal, `the simulated disk is ${refusal}`);
-    }
-    if (this.#losesNow(writes)) {
-      await this.#wait(takesMs);
-      return writes.map(() => ({ kind: 'applied', body: null }));
     }
     const applied = new Promise<readonly WriteResult[]>((resolve, reject) => {
       const pending: Pending = {
@@ -135,7 +116,6 @@ export class SimStore implements Store {
       this.#pending.add(pending);
       this.parts.process.after(takesMs * this.parts.random.next(), () => this.#pending.has(pending) && pending.apply());
     });
-    if (this.parts.sabotage.answersEarly === true) return this.#answerEarly(writes);
     const results = await applied;
     await this.#wait(takesMs * this.parts.random.next());
     this.#refusedSinceMs = null;
@@ -162,18 +142,5 @@ export class SimStore implements Store {
 
   #wait(ms: number): Promise<void> {
     return new Promise((resolve) => this.parts.process.after(ms, resolve));
-  }
-
-  #losesNow(writes: readonly Write[]): boolean {
-    const { loses } = this.parts.sabotage;
-    if (loses === undefined || writes.length === 0) return false;
-    return writes.every((write) => write.kind === 'update' && !write.wantBody) && this.parts.random.chance(loses);
-  }
-
-  #answerEarly(writes: readonly Write[]): WriteResult[] {
-    return writes.map((write) => {
-      const body = write.kind === 'update' && write.wantBody ? this.parts.disk.tasks.get(write.row.taskId)?.body : null;
-      return { kind: 'applied', body: body ?? null };
-    });
   }
 }

@@ -26,8 +26,6 @@ export interface WorkerParts {
   readonly slowMs: number;
   /** Sessions ask the main threads for signs of life, as they do; off, it is as if every answer came at once. */
   readonly watchesLoops: boolean;
-  /** Changes what the session asks of its host; for proofs that the simulation would notice. */
-  readonly tamper: (effect: SessionEffect) => boolean;
 }
 
 /** From the session's thread to the handlers' and back, each way. */
@@ -161,7 +159,7 @@ export class SimWorker {
     const machine = this.#machine;
     machine.tick(this.process.monoMs);
     for (let effects = machine.takeEffects(); effects.length > 0; effects = machine.takeEffects()) {
-      for (const effect of effects) if (this.parts.tamper(effect)) this.#do(effect);
+      for (const effect of effects) this.#do(effect);
     }
     while (this.process.alive && this.#stream?.stream.takesFromWorker === true) {
       const frame = machine.takeFrame(this.process.monoMs);

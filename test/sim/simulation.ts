@@ -7,42 +7,24 @@
  */
 import { CORE_DEFAULTS, type CoreConfig } from '../../coordinator/core/config.js';
 import type { ProcessEnd } from '../../coordinator/core/inputs.js';
-import type { SessionOutput } from '../../coordinator/core/outputs.js';
 import type { SessionTerms } from '../../coordinator/session/session.js';
 import { MemoryDisk } from '../../coordinator/store/memory-store.js';
-import type { SessionEffect } from '../../worker/session-effects.js';
 import { SimClock, WallClock } from './clock.js';
 import { FaultCount, scheduleFaults } from './faults.js';
+import type { Victims } from './faults/victims.js';
 import { Model, type Violation } from './model.js';
 import { SimNetwork } from './network.js';
 import { drawPlan, type HandlerPlan, type SimPlan } from './plan.js';
 import { Prng } from './random.js';
 import { SimClient } from './sim-client.js';
 import { SimCoordinator, type CoordinatorParts } from './sim-coordinator.js';
-import type { HostileKind } from './hostile-scripts.js';
 import { SimHostile } from './sim-hostile.js';
 import { SimOperator } from './sim-operator.js';
 import { SimSeat } from './sim-seat.js';
-import type { StoreSabotage, StoreWeather } from './sim-store.js';
+import type { StoreWeather } from './sim-store.js';
 import { Trace } from './trace.js';
 
-/** What is made to go wrong that must not; proofs that the simulation notices. */
-export interface Sabotage {
-  readonly store?: StoreSabotage;
-  /** Share of frames that arrive twice. */
-  readonly duplicateShare?: number;
-  /** What the coordinator judges leases by, as a share of what it grants. */
-  readonly leaseShare?: number;
-  /** Assignments go to every session. */
-  readonly handsOutTwice?: boolean;
-  /** This share of assignments gets lost within the coordinator. */
-  readonly losesAssignments?: number;
-  /** Workers do not abort what they run when their lease is over. */
-  readonly deafToLostLease?: boolean;
-}
-
 export interface SimOptions {
-  readonly sabotage?: Sabotage;
   /** Gets every line of the trace. */
   readonly print?: (line: string) => void;
   /** Only the first so many faults happen; up to then the run is the same. Default: all. */
@@ -91,7 +73,6 @@ class Simulation {
   readonly #network: SimNetwork;
   readonly #weather: StoreWeather;
   readonly #disk = new MemoryDisk();
-  readonly #sabotage: Sabotage;
   readonly #faultCount: FaultCount;
   readonly #maxTasks: number;
   readonly #coordinatorParts: CoordinatorParts;
@@ -103,18 +84,16 @@ class Simulation {
 
   constructor(
     private readonly seed: number,
-    { sabotage = {}, print, maxFaults = Infinity, maxTasks = Infinity }: SimOptions,
+    { print, maxFaults = Infinity, maxTasks = Infinity }: SimOptions,
   ) {
     const clock = this.#clock;
     this.#faultCount = new FaultCount(maxFaults);
     this.#maxTasks = maxTasks;
-    this.#sabotage = sabotage;
     this.#trace = new Trace(() => clock.nowMs, print);
     this.#model = new Model(clock, this.#wall, this.#trace);
     this.#random = new Prng(seed);
     this.#plan = drawPlan(this.#random.fork());
     this.#network = new SimNetwork(clock, this.#random.fork(), this.#plan.latencyMs);
-    this.#network.duplicateShare = sabotage.duplicateShare ?? 0;
     this.#weather = { latencyMs: this.#plan.commitMs, stallMs: 0, refusal: null };
     this.#coordinatorParts = this.#makeCoordinatorParts();
     this.#coordinator = this.#startCoordinator();
@@ -136,7 +115,6 @@ class Simulation {
     const clock = this.#clock;
     const parts = { clock, random: this.#random.fork(), trace: this.#trace, model: this.#model };
     const tempers = (): HandlerPlan => (this.#calm ? CALM : this.#plan.handlers);
-    const tamper = (effect: SessionEffect): boolean => this.#letsWorker(effect);
     const tellOfEnd = (incarnation: string, how: ProcessEnd): void => {
       if (this.#plan.tellsOfEnds) this.#coordinator.processEnded(incarnation, how);
     };
@@ -144,7 +122,6 @@ class Simulation {
       ...parts,
       network: this.#network,
       tempers,
-      tamper,
       slowMs,
       drift,
       watchesLoops: faults.handlerBlock !== null,
@@ -160,15 +137,14 @@ class Simulation {
       .map((task) => new SimClient({ ...clientParts, random: draws.fork() }, task));
     const operator = new SimOperator({ ...parts, coordinator, workerIds: seats.map(({ workerId }) => workerId) });
     this.#operator = operator;
-    const victims = {
+    const victims: Victims = {
       ...{ clock, random: this.#random.fork(), trace: this.#trace, network: this.#network },
       ...{ weather: this.#weather, seats: this.#seats, wall: this.#wall },
       coordinator,
       operator,
-      dialHostile: (kind: HostileKind) =>
-        new SimHostile({ ...parts, network: this.#network, coordinator }, kind).start(),
-      crashCoordinator: (silently: boolean) => this.#crashCoordinator(silently),
-      restartCoordinator: (holdMs: number) => this.#restartCoordinator(holdMs),
+      dialHostile: (kind) => new SimHostile({ ...parts, network: this.#network, coordinator }, kind).start(),
+      crashCoordinator: (silently) => this.#crashCoordinator(silently),
+      restartCoordinator: (holdMs) => this.#restartCoordinator(holdMs),
     };
     scheduleFaults(faults, faultsMs, victims, this.#faultCount);
     await this.#runFor(faultsMs);
@@ -180,7 +156,7 @@ class Simulation {
     const random = this.#random.fork();
     const config: CoreConfig = {
       ...CORE_DEFAULTS,
-      leaseMs: leaseMs * (this.#sabotage.leaseShare ?? 1),
+      leaseMs,
       ...{
         stuckGraceMs,
         balancing,
@@ -200,8 +176,7 @@ class Simulation {
       disk: this.#disk,
       weather: this.#weather,
       model: this.#model,
-      ...{ random, drift, trace: this.#trace, config, terms, storeSabotage: this.#sabotage.store ?? {} },
-      tamper: (sessionId, outputs) => this.#letOut(sessionId, outputs),
+      ...{ random, drift, trace: this.#trace, config, terms },
       onGivenUp: (coordinator) => coordinator === this.#coordinator && this.#crashCoordinator(false),
     };
   }
@@ -226,23 +201,6 @@ class Simulation {
     this.#coordinator.stop(holdMs, () => {
       this.#clock.after(downMs, () => (this.#coordinator = this.#startCoordinator()), true);
     });
-  }
-
-  /** The seam for {@link Sabotage} between engine and sessions. */
-  #letOut(sessionId: number, outputs: readonly SessionOutput[]): readonly SessionOutput[] {
-    const { handsOutTwice, losesAssignments } = this.#sabotage;
-    if (handsOutTwice === true) {
-      const assignments = outputs.filter(({ kind }) => kind === 'assign');
-      for (const other of this.#coordinator.sessions.sessionIds()) {
-        if (other !== sessionId && assignments.length > 0) this.#coordinator.sessions.smuggle(other, assignments);
-      }
-    }
-    if (losesAssignments === undefined) return outputs;
-    return outputs.filter(({ kind }) => kind !== 'assign' || !this.#random.chance(losesAssignments));
-  }
-
-  #letsWorker(effect: SessionEffect): boolean {
-    return !(this.#sabotage.deafToLostLease === true && effect.kind === 'abort' && effect.cause === 'LEASE_LOST');
   }
 
   async #runFor(ms: number, done = (): boolean => false): Promise<void> {

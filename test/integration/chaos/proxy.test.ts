@@ -116,6 +116,9 @@ describe('a link that goes bad', () => {
     await expect.poll(() => near.ended && far.ended).toBe(true);
     expect([near.error, far.error]).toEqual([undefined, undefined]);
     const [next, nextFar] = await joined();
+    // Whose far half is not connected yet ends by FIN.
+    next.socket.write('through');
+    await expect.poll(() => nextFar.received).toBe('through');
     link.cut('reset');
     await expect.poll(() => [next.error, nextFar.error]).toEqual(['ECONNRESET', 'ECONNRESET']);
   });

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
 import { parseCommand, UsageExit } from '../../../proto/program-options.js';
-import type { RunLimits } from './seed-thread.js';
+import type { RunLimits } from './seed-run.js';
 
 /** What `npm run sim` was told, checked, defaults filled in. */
 export interface CampaignCommand {

@@ -1,8 +1,5 @@
 import type { SimReport } from '../simulation.js';
-import type { SeedRun } from './seed-thread.js';
-
-/** Makes one run, somewhere. */
-export type RunSeed = (run: SeedRun) => Promise<SimReport>;
+import type { RunSeed, SeedRun } from './seed-run.js';
 
 /** What a campaign has come to so far. */
 export interface CampaignTally {

@@ -1,6 +1,5 @@
 import type { SimReport } from '../simulation.js';
-import type { RunSeed } from './campaign.js';
-import type { SeedRun } from './seed-thread.js';
+import type { RunSeed, SeedRun } from './seed-run.js';
 
 /** What a search among runs came to. */
 export interface FirstRun<T extends SeedRun> {

@@ -1,15 +1,14 @@
-import { fileURLToPath } from 'node:url';
-import { Piscina } from 'piscina';
-import { type SimReport } from '../simulation.js';
-import type { SeedRun } from './seed-thread.js';
+import { Worker } from 'node:worker_threads';
+import type { SimReport } from '../simulation.js';
+import type { SeedRun } from './seed-run.js';
 
 export interface SeedPoolOptions {
-  /** Threads; each runs one seed at a time. */
+  /** Threads at most; each runs one seed at a time. */
   readonly jobs: number;
   /** A run that takes longer than this, in real milliseconds, is ended and counts as a failure. */
   readonly limitMs: number;
   /** The compiled `seed-thread.js` to run. Default: the one beside this file. */
-  readonly threadPath?: string;
+  readonly threadPath?: string | URL;
 }
 
 /** Broken by a run that loops for ever, or whose thread dies; the simulation cannot say so itself. */
@@ -18,48 +17,88 @@ export const NO_END_RULE = 'a run comes to an end';
 /** A few times what the largest run takes: a run without bounds must not take the machine's memory. */
 const THREAD_HEAP_MIB = 1_024;
 
-/** Threads that run seeds. A thread that is stuck is ended, and another takes its place. */
+/**
+ * Threads that run seeds. One that is stuck is ended, and the next run starts another.
+ *
+ * Not piscina, which is there for the benchmarks: a thread that it has ended because of a signal and that is gone only after
+ * `destroy()` starts one more, which nobody ends (5.3.2).
+ */
 export class SeedPool {
   readonly jobs: number;
-  readonly #pool: Piscina<SeedRun, SimReport>;
   readonly #limitMs: number;
+  readonly #threadPath: string | URL;
+  #idle: Worker[] = [];
+  /** All that have not exited, each with its exit. */
+  readonly #threads = new Map<Worker, Promise<void>>();
   readonly #closing = new AbortController();
 
   constructor({ jobs, limitMs, threadPath }: SeedPoolOptions) {
     this.jobs = jobs;
     this.#limitMs = limitMs;
-    this.#pool = new Piscina({
-      filename: threadPath ?? fileURLToPath(new URL('./seed-thread.js', import.meta.url)),
-      minThreads: jobs,
-      maxThreads: jobs,
-      // Blocking the thread between two runs would gain nothing here.
-      atomics: 'disabled',
-      resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MIB },
-    });
+    this.#threadPath = threadPath ?? new URL('./seed-thread.js', import.meta.url);
   }
 
   /**
-   * Makes one run. What goes wrong with the thread is a violation of {@link NO_END_RULE}. Do not ask for more than `jobs` at
-   * once: the limit counts from here.
+   * Makes one run. What goes wrong with the thread is a violation of {@link NO_END_RULE}. To be asked for no more than `jobs` at
+   * once.
    *
-   * @throws the pool's AbortError once it is closed
+   * @throws AbortError once the pool is closed
    */
-  async run(run: SeedRun): Promise<SimReport> {
-    const limit = AbortSignal.timeout(this.#limitMs);
-    try {
-      return await this.#pool.run(run, { signal: AbortSignal.any([limit, this.#closing.signal]) });
-    } catch (error) {
-      this.#closing.signal.throwIfAborted();
-      if (limit.aborted) return endless(run, `still not over after ${this.#limitMs / 1_000} s of real time`);
-      return endless(run, error instanceof Error ? (error.stack ?? error.message) : String(error));
-    }
+  run(run: SeedRun): Promise<SimReport> {
+    const { signal } = this.#closing;
+    signal.throwIfAborted();
+    const thread = this.#idle.pop() ?? this.#start();
+    return new Promise((resolve, reject) => {
+      const done = (): void => {
+        clearTimeout(limit);
+        signal.removeEventListener('abort', onClose);
+        thread.off('message', onReport).off('error', onError);
+      };
+      const fail = (details: string): void => {
+        done();
+        void thread.terminate();
+        resolve(endless(run, details));
+      };
+      const onReport = (report: SimReport): void => {
+        done();
+        this.#idle.push(thread);
+        resolve(report);
+      };
+      const onError = (error: Error): void => fail(error.stack ?? error.message);
+      const onClose = (): void => {
+        done();
+        reject(signal.reason as Error);
+      };
+      const limit = setTimeout(() => fail(`not over after ${this.#limitMs / 1_000} s of real time`), this.#limitMs);
+      signal.addEventListener('abort', onClose);
+      thread.on('message', onReport).on('error', onError);
+      thread.postMessage(run);
+    });
+  }
+
+  #start(): Worker {
+    const thread = new Worker(this.#threadPath, { resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MIB } });
+    const forget = (): void => {
+      this.#idle = this.#idle.filter((other) => other !== thread);
+    };
+    // A mutant may leave something behind that fails after its run.
+    thread.on('error', forget);
+    const gone = new Promise<void>((resolve) => {
+      thread.once('exit', () => {
+        forget();
+        this.#threads.delete(thread);
+        resolve();
+      });
+    });
+    this.#threads.set(thread, gone);
+    return thread;
   }
 
   /** Ends all threads, in the middle of their runs, too. Idempotent. */
   async close(): Promise<void> {
-    if (this.#closing.signal.aborted) return;
     this.#closing.abort();
-    await this.#pool.destroy();
+    for (const thread of this.#threads.keys()) void thread.terminate();
+    await Promise.all(this.#threads.values());
   }
 }
 

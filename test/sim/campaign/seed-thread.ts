@@ -1,14 +1,9 @@
-import { simulate, type SimOptions, type SimReport } from '../simulation.js';
+/** A thread of a {@link SeedPool}: runs the seeds that it is sent, one after the other, and answers with their reports. */
+import { parentPort } from 'node:worker_threads';
+import { simulate } from '../simulation.js';
+import type { SeedRun } from './seed-run.js';
 
-/** How much of a run happens. */
-export type RunLimits = Pick<SimOptions, 'maxFaults' | 'maxTasks'>;
-
-/** One run to be made. */
-export interface SeedRun extends RunLimits {
-  readonly seed: number;
-}
-
-/** What a thread of a {@link SeedPool} does. It runs the same in any thread: nothing in it but the seed decides anything. */
-export default function runSeed({ seed, ...limits }: SeedRun): Promise<SimReport> {
-  return simulate(seed, limits);
-}
+parentPort?.on('message', ({ seed, ...limits }: SeedRun) => {
+  // What it rejects with ends the thread, and the pool says so.
+  void simulate(seed, limits).then((report) => parentPort?.postMessage(report));
+});

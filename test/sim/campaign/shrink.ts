@@ -1,6 +1,6 @@
 import type { SimReport } from '../simulation.js';
-import type { RunSeed } from './campaign.js';
 import { firstRun } from './first-run.js';
+import type { RunSeed } from './seed-run.js';
 
 /** A failure with as little in it as breaks the same rule. */
 export interface Shrunk {

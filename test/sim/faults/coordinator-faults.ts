@@ -26,6 +26,16 @@ export const coordinatorFaults = {
     clock.after(random.between(0, 1_000), () => network.isolate(stream.host, random.between(0, 40_000)));
   },
 
+  /** What was promised before a restart binds also the coordinator after the next. */
+  restartTwice({ clock, random, network, restartCoordinator, crashCoordinator }) {
+    const stream = oneOf(random, [...network.streams]);
+    restartCoordinator(random.pick([30_000, 60_000]));
+    // The first may find it still down.
+    for (const mostMs of [4_000, 20_000]) clock.after(random.between(1_000, mostMs), () => crashCoordinator(false));
+    if (stream === undefined) return;
+    clock.after(random.between(500, 1_000), () => network.isolate(stream.host, random.between(20_000, 60_000)));
+  },
+
   slowCommit({ clock, random, weather, trace }) {
     weather.stallMs = random.pick([500, 2_000, random.between(0, 12_000)]);
     trace.add('FAULT', `commits take ${weather.stallMs.toFixed(0)} more`);

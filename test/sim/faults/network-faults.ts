@@ -27,6 +27,27 @@ export const networkFaults = {
     stream.hold(forMs, direction);
   },
 
+  /** The last acknowledgement comes late, and nothing that is said after what it is of arrives: whose lease counts from when? */
+  fade({ random, network, trace }) {
+    const stream = oneOf(random, [...network.streams]);
+    if (stream === undefined) return;
+    const lateMs = random.pick([1_500, random.between(500, 10_000)]);
+    trace.add('FAULT', `${stream.host} hears late by ${lateMs.toFixed(0)}, and is not heard`);
+    stream.hold(lateMs, 'toWorker');
+    stream.cut('toCoordinator', null, null);
+    network.isolate(stream.host, random.between(5_000, 40_000));
+  },
+
+  /** Of two streams of one process the older may be heard last. */
+  lateDial({ random, network, trace }) {
+    const stream = oneOf(random, [...network.streams]);
+    if (stream === undefined) return;
+    const forMs = random.between(1_000, 12_000);
+    trace.add('FAULT', `cut ${stream.host}, whose next dial is ${forMs.toFixed(0)} late`);
+    network.delayDial(stream.host, forMs);
+    stream.cut('both', 0, 0);
+  },
+
   /** A switch, or a proxy that forwards one direction: of some machines, for longer than most leases. */
   partition({ random, network, seats, trace }) {
     const ids = seats.map(({ plan }) => plan.workerId).filter(() => random.chance(0.6));

@@ -31,6 +31,23 @@ export const workerFaults = {
     seat.spawn();
   },
 
+  /** The loser is acknowledged for as long as the takeover is being written, and then hears nothing: not even that it has lost. */
+  unheardTakeover({ clock, random, seats, weather, network, trace }) {
+    const seat = random.pick(seats);
+    const stream = [...network.streams].find(({ host }) => seat.alive.some(({ name }) => name === host));
+    if (stream === undefined) return;
+    trace.add('FAULT', `another process takes over ${seat.plan.workerId}, and ${stream.host} does not hear of it`);
+    const writtenMs = random.between(2_000, 8_000);
+    weather.stallMs = writtenMs;
+    seat.spawn();
+    // What is being written when the takeover comes, and then the takeover.
+    clock.after(2 * writtenMs, () => (weather.stallMs = 0));
+    clock.after(writtenMs * random.between(0.5, 2), () => {
+      stream.cut('both', null, null);
+      network.isolate(stream.host, random.between(5_000, 40_000));
+    });
+  },
+
   workerStall({ random, seats }) {
     oneOf(random, random.pick(seats).alive)?.stall(standstillMs(random));
   },

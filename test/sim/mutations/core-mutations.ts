@@ -27,7 +27,7 @@ const FENCE: readonly Mutation[] = [
     file: FLEET,
     edits: [
       {
-        find: 'if (task?.attemptOpen === true && sameFence(task, ref)) {',
+        find: 'if (task?.attemptOpen === true && isOf(worker, task, ref)) {',
         replace: 'if (task?.attemptOpen === true) {',
       },
     ],
@@ -39,20 +39,20 @@ const FENCE: readonly Mutation[] = [
     file: FLEET,
     edits: [
       {
-        find: "return countedBefore(task, ref) ? '' : 'STALE_ATTEMPT';",
-        replace: "return countedBefore(task, ref) ? '' : '';",
+        find: "countedBefore(worker, task, ref) ? '' : 'STALE_ATTEMPT';",
+        replace: "countedBefore(worker, task, ref) ? '' : '';",
       },
     ],
   },
   {
-    name: 'refuse-repeated-report',
-    breaks: 'a repeat of the report that has ended its task is refused',
-    promise: 'section 7: a repeat of the ending report is acknowledged as accepted',
-    file: SCHEDULER,
+    name: 'believe-strangers',
+    breaks: 'whoever knows the fence of an attempt may report it',
+    promise: 'invariant 2: exactly one attempt can end a task',
+    file: FLEET,
     edits: [
       {
-        find: "    else if (input.kind === 'frame') for (const { ref } of input.reports) add(ref.taskId);\n",
-        replace: '',
+        find: 'leaseId === ref.leaseId && incarnation === worker.incarnation;',
+        replace: "leaseId === ref.leaseId && (incarnation === worker.incarnation || incarnation !== '');",
       },
     ],
   },
@@ -269,7 +269,7 @@ const CHARGES: readonly Mutation[] = [
   },
 ];
 
-/** Slots, requests, and what callers are promised. */
+/** Slots, order, and what callers and operators are promised. */
 const PROMISES: readonly Mutation[] = [
   {
     name: 'free-cancelled-early',
@@ -334,6 +334,49 @@ const PROMISES: readonly Mutation[] = [
       {
         find: 'if (spec.runTimeWallMs !== null && spec.runTimeWallMs > now.wallMs) {',
         replace: 'if (spec.runTimeWallMs !== null && spec.runTimeWallMs > now.wallMs + 5_000) {',
+      },
+    ],
+  },
+  {
+    name: 'newest-first',
+    breaks: 'of the tasks of one kind the newest goes first',
+    promise: 'section 6: within a domain by tag',
+    file: 'coordinator/core/ready-queue.ts',
+    edits: [
+      {
+        find: 'new IndexedHeap<TaskRecord>((a, b) => a.tag < b.tag)',
+        replace: 'new IndexedHeap<TaskRecord>((a, b) => a.tag > b.tag)',
+      },
+    ],
+  },
+  {
+    name: 'forget-drains-at-restart',
+    breaks: 'a coordinator that starts knows nothing of the drains held before',
+    promise: 'section 5: drains are held by the server',
+    file: SCHEDULER,
+    edits: [
+      {
+        find: '  for (const { pattern, createWallMs } of drains) state.drains.set(pattern, heldDrain(pattern, createWallMs));\n',
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'forget-drains-at-return',
+    breaks: 'a new process of a drained worker gets tasks',
+    promise: 'section 5: drains survive reconnects',
+    file: FLEET,
+    edits: [{ find: 'drainedBy: drainFor(state, workerId),', replace: 'drainedBy: null,' }],
+  },
+  {
+    name: 'idle-too-early',
+    breaks: 'a drain that waits is answered while its workers are busy',
+    promise: 'section 5: wait until idle',
+    file: 'coordinator/core/drains.ts',
+    edits: [
+      {
+        find: 'if (reply.workers.some(({ attempts }) => attempts > 0)) return true;',
+        replace: 'if (reply.workers.some(({ attempts }) => attempts > 1)) return true;',
       },
     ],
   },

@@ -4,7 +4,7 @@ const ENGINE = 'coordinator/engine.ts';
 const COMMIT = 'const results = writes.length === 0 ? [] : await this.#calls.run(() => store.commit(writes));';
 const LET_OUT = 'this.#letOut(result, bodiesOf(writes, results), room.disk);';
 
-/** Outputs of a kind leave before the commit, all others after it. `early` and `late` are conditions on `output`. */
+/** Outputs of a kind leave before the commit, all others after it. `early` is the condition on `output`. */
 function leavesEarly(early: string): Mutation['edits'] {
   return [
     {
@@ -57,6 +57,31 @@ export const ENGINE_MUTATIONS: readonly Mutation[] = [
         find: 'const own = this.#mayPurge()',
         replace:
           "writes = writes.filter((write) => write.kind !== 'update' || write.row.state !== 'EXPIRED');\n    const own = this.#mayPurge()",
+      },
+    ],
+  },
+  {
+    name: 'forget-requeues',
+    breaks: 'that a dead letter is back in the queue is told and not written',
+    promise: 'section 3: every output leaves after it is durable',
+    file: ENGINE,
+    edits: [
+      {
+        find: 'const own = this.#mayPurge()',
+        replace:
+          "writes = writes.filter((write) => write.kind !== 'update' || !write.reopens);\n    const own = this.#mayPurge()",
+      },
+    ],
+  },
+  {
+    name: 'forget-deletes',
+    breaks: 'that a task is deleted is told and not written',
+    promise: 'section 3: every output leaves after it is durable',
+    file: ENGINE,
+    edits: [
+      {
+        find: 'const own = this.#mayPurge()',
+        replace: "writes = writes.filter((write) => write.kind !== 'delete');\n    const own = this.#mayPurge()",
       },
     ],
   },

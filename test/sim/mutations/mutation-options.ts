@@ -9,7 +9,7 @@ export interface MutationCommand {
   readonly names: readonly string[];
   /** The first seed. Default 1. */
   readonly from: number;
-  /** How many seeds are tried before a mutation counts as not noticed. Default 400. */
+  /** How many seeds are tried before a mutation counts as not noticed. Default 1,000. */
   readonly seeds: number;
   /** How many run at a time. Default: one a core. */
   readonly jobs: number;
@@ -18,7 +18,7 @@ export interface MutationCommand {
 }
 
 const PROGRAM = 'npm run sim:mutations';
-const SEEDS = 400;
+const SEEDS = 1_000;
 
 /**
  * @param argv without the program's own two

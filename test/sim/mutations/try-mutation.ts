@@ -1,6 +1,6 @@
 import { firstRun } from '../campaign/first-run.js';
 import { SeedPool } from '../campaign/seed-pool.js';
-import type { SeedRun } from '../campaign/seed-thread.js';
+import type { SeedRun } from '../campaign/seed-run.js';
 import type { SimReport } from '../simulation.js';
 import type { MutantTree } from './mutant-tree.js';
 import type { Mutation } from './mutation.js';

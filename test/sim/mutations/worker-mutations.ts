@@ -50,13 +50,6 @@ export const WORKER_MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: 'leave-once',
-    breaks: 'a worker that leaves does not say so again on a new stream',
-    promise: 'section 7: a drain lasts across reconnects',
-    file: 'worker/departure.ts',
-    edits: [{ find: '    this.told = false;\n    this.confirmed = false;\n', replace: '' }],
-  },
-  {
     name: 'forget-reports-at-reconnect',
     breaks: 'a worker forgets its unsent reports when it dials again',
     promise: 'section 7: return by snapshot, unsent reports in it',
