@@ -10,7 +10,7 @@ const MIB = 1_048_576;
 describe('a payload above the 4 MiB that gRPC takes by default', () => {
   it('travels to the handler and back whole, over every hop, where the coordinator allows it', async () => {
     await using place = await makeFolder();
-    const bound = 8 * MIB;
+    const bound = 5 * MIB;
     const { address } = await startCoordinator(['--max-payload-bytes', String(bound), '--store', place.store]);
     await startWorker(HANDLERS, address, ['--worker-id', 'w'], place);
     await using client = createClient({ address, maxPayloadBytes: bound });

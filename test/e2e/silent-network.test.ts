@@ -21,7 +21,7 @@ describe('a connection that falls silent without an end', () => {
   it('is given up by its worker, which goes on over a new one with what it runs: up, down or both ways', async () => {
     await using place = await makeFolder();
     // Half a lease to notice, and as much again to come back in.
-    const { program, address } = await startCoordinator(['--heartbeat-interval', '200ms', '--lease', '4s']);
+    const { program, address } = await startCoordinator(['--heartbeat-interval', '200ms', '--lease', '6s']);
     const port = Number(address.split(':').at(-1));
     using stubs = new Stubs(address);
     const ways = await Promise.all(

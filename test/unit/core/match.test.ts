@@ -18,14 +18,14 @@ describe('who gets it', () => {
 
   it('counts what the same step has handed out: a burst fills the slots of all, and no more', () => {
     const core = new CoreDriver();
-    const one = core.hello('one');
-    const two = core.hello('two', { slots: 2 });
-    const four = core.hello('four', { slots: 4 });
-    core.step(...Array.from({ length: 10 }, (_, n) => core.submitInput(`t${n}`)));
-    expect([one, two, four].map((session) => core.assigned(session).length)).toEqual([1, 2, 4]);
-    expect(core.waiting('t9')?.reason).toBe('NO_FREE_SLOT');
+    const sessions = [1, 2, 4].map((slots) => core.hello(`w${slots}`, { slots, taskTypes: { a: slots, b: slots } }));
+    const burst = (name: string) =>
+      Array.from({ length: 10 }, (_, n) => core.submitInput(`${name}${n}`, { type: n % 2 === 0 ? 'a' : 'b' }));
+    core.step(...burst('first'));
+    expect(sessions.map((session) => core.assigned(session).length)).toEqual([1, 2, 4]);
+    expect(core.waiting('first9')?.reason).toBe('NO_FREE_SLOT');
     // Nobody has said yet that anything has arrived.
-    core.step(...Array.from({ length: 10 }, (_, n) => core.submitInput(`u${n}`)));
+    core.step(...burst('second'));
     expect(core.assigned()).toHaveLength(7);
   });
 
