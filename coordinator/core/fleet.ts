@@ -418,15 +418,15 @@ export function applyStalled(step: Step, { gapMs }: Of<'stalled'>): void {
   step.event({ name: 'coordinator-stalled', gapMs });
   for (const worker of state.incarnations.values()) {
     if (!state.timers.isSet(worker.lease)) continue;
+    // A report that came in time may still wait to be read, and behind it whole streams; the lease bounds the wait for it.
+    for (const hold of worker.holds.values()) {
+      if (!state.timers.isSet(hold.limit)) continue;
+      state.timers.atMono(hold.limit, hold.limit.atMs + gapMs, { kind: 'hold', worker, hold });
+    }
     const grantMs = Math.min(gapMs, state.config.leaseMs - worker.stallGrantedMs);
     if (grantMs <= 0) continue;
     worker.stallGrantedMs += grantMs;
     state.timers.atMono(worker.lease, worker.lease.atMs + grantMs, { kind: 'lease', worker });
-    // A report that came in time may still wait to be read.
-    for (const hold of worker.holds.values()) {
-      if (!state.timers.isSet(hold.limit)) continue;
-      state.timers.atMono(hold.limit, hold.limit.atMs + grantMs, { kind: 'hold', worker, hold });
-    }
   }
 }
 

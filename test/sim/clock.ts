@@ -107,6 +107,11 @@ export class WallClock {
     this.#settings.push({ fromMs: this.clock.nowMs, aheadMs });
   }
 
+  /** True if somebody has ever set it. */
+  get wasSet(): boolean {
+    return this.#settings.length > 1;
+  }
+
   /** The latest that it has shown since a simulated time. */
   latestSinceMs(sinceMs: number): number {
     let latestMs = -Infinity;

@@ -52,6 +52,8 @@ export interface SeenTask {
   /** Somebody has asked to delete it, and knows that it is. */
   deleteAsked: boolean;
   deleted: boolean;
+  /** When a stream told its end, which acknowledges it. */
+  toldMs: number | null;
   /** Number of the newest attempt that left for a worker. */
   newestAttempt: number;
   /** Where attempts were sent, by number, until their handlers are entered. */
@@ -142,7 +144,7 @@ export class Model {
       acknowledged: false,
       cancelAsked: false,
       cancelAcknowledged: false,
-      ...{ requeuesAsked: 0, requeuedAttempt: 0, deleteAsked: false, deleted: false },
+      ...{ requeuesAsked: 0, requeuedAttempt: 0, deleteAsked: false, deleted: false, toldMs: null },
       newestAttempt: 0,
       sent: new Map(),
       enteredLate: 0,
@@ -395,12 +397,31 @@ export class Model {
     return sent !== undefined && this.#standstills.totalMs(sent.process) > sent.stalledBeforeMs;
   }
 
+  /** A result that its submitter has acknowledged is kept for a while only, by the wall clock. */
+  #mayBePurged({ toldMs }: SeenTask): boolean {
+    return toldMs !== null && (this.wall.wasSet || this.clock.nowMs - toldMs >= KEPT_MS);
+  }
+
+  /** A client's stream tells how a task has ended. */
+  toldEnd(taskId: string, state: string, result: string | null): void {
+    const task = this.tasks.get(taskId);
+    if (task === undefined) return;
+    const before = task.end;
+    task.toldMs ??= this.clock.nowMs;
+    // A dead letter may have been requeued since, and have ended otherwise.
+    if (task.requeuesAsked > 0) return;
+    task.end ??= { state, result };
+    if (before !== null && (before.state !== state || before.result !== result))
+      this.fail('a task ends once', `${taskId}: ${before.state} ${before.result}, told ${state} ${result}`);
+  }
+
   /** A client reads a task. */
   read(taskId: string, stored: StoredTask | null): void {
     const task = this.tasks.get(taskId);
     if (task === undefined) return;
     if (stored === null) {
-      if (task.acknowledged && !task.deleteAsked) this.fail('an acknowledged submit is never lost', taskId);
+      if (task.acknowledged && !task.deleteAsked && !this.#mayBePurged(task))
+        this.fail('an acknowledged submit is never lost', taskId);
       return;
     }
     const shownMs = this.wall.latestSinceMs(task.plan.submitAtMs);
@@ -415,6 +436,8 @@ export class Model {
   }
 }
 
+/** Of the 10 minutes that such a result is kept, what is surely over. */
+const KEPT_MS = 590_000;
 const MAX_OVERHEARD = 60;
 const NO_RIVALS = 'two attempts of a task never run at the same time';
 

@@ -7,6 +7,10 @@ import { Pipe, type Item } from './pipe.js';
 export interface StreamSide {
   /** False while its process stands still: then frames wait, and the window fills. */
   readonly reads: () => boolean;
+  /** Its dial was answered. */
+  onOpen?(): void;
+  /** The other process answers a ping. */
+  onPong?(): void;
   onFrame(bytes: Uint8Array): void;
   /** Once: the stream is over, and the other end or the network said so. */
   onEnd(end: StreamEnd): void;
@@ -24,18 +28,24 @@ export interface StreamAcceptor {
 const GONE: StreamEnd = { code: 'UNAVAILABLE', reason: '', message: 'connection lost' };
 const REFUSED: StreamEnd = { code: 'UNAVAILABLE', reason: '', message: 'connection refused' };
 
-/** A stream between a worker process and a coordinator process. */
+/** What streams are for: one of a worker's session, or one of a client's tasks. */
+export type StreamService = 'worker' | 'tasks';
+
+/** A stream between a coordinator's process, and that of a worker or, in the same place, a client. */
 export class SimStream {
   readonly #toCoordinator: Pipe;
   readonly #toWorker: Pipe;
   #worker: StreamSide | null;
   #coordinator: StreamSide | null = null;
+  /** Whose kernel has its dial, while that process stands still. */
+  #waitsFor: StreamAcceptor | null = null;
 
   constructor(
     private readonly network: SimNetwork,
     /** Who dialled, for the trace. */
     readonly host: string,
     worker: StreamSide,
+    private readonly service: StreamService,
   ) {
     const { clock, random } = network;
     const latencyMs = (): number => network.latencyMs * random.between(0.5, 2);
@@ -46,7 +56,11 @@ export class SimStream {
     this.#toCoordinator = new Pipe({
       ...common,
       deliver: (item) => this.#atCoordinator(item),
-      reads: ({ t }) => (t === 'open' ? network.acceptor?.reads() : this.#coordinator?.reads()) ?? true,
+      reads: ({ t }) => {
+        const reads = t === 'open' ? this.#isAccepted() : (this.#coordinator?.reads() ?? true);
+        if (!reads) network.waiting.add(this);
+        return reads;
+      },
     });
     this.#toWorker = new Pipe({
       ...common,
@@ -68,6 +82,11 @@ export class SimStream {
 
   fromWorker(bytes: Uint8Array): void {
     this.#toCoordinator.send({ t: 'frame', bytes });
+  }
+
+  /** Asks the other side's process for a sign of life. */
+  ping(): void {
+    this.#toCoordinator.send({ t: 'ping' });
   }
 
   fromCoordinator(bytes: Uint8Array): void {
@@ -121,20 +140,35 @@ export class SimStream {
     if (coordinatorNoticesMs !== null) clock.after(coordinatorNoticesMs, () => this.#endCoordinator(GONE));
   }
 
+  /** True if its dial can be answered now. One that waits to be is known to the process that stands still, and dies with it. */
+  #isAccepted(): boolean {
+    const acceptor = this.network.acceptors[this.service];
+    if (acceptor === null || acceptor.reads()) return true;
+    this.#waitsFor ??= acceptor;
+    return false;
+  }
+
   #atCoordinator(item: Item): void {
     if (item.t === 'open') {
-      this.#coordinator = this.network.acceptor?.accept(this) ?? null;
+      const acceptor = this.network.acceptors[this.service];
+      // What a process hung up before anybody knew of it never was.
+      const isDead = this.#waitsFor === null ? this.#worker === null : this.#waitsFor !== acceptor;
+      this.#coordinator = isDead ? null : (acceptor?.accept(this) ?? null);
       if (this.#coordinator === null) this.#toWorker.send({ t: 'end', end: REFUSED });
+      else if (this.service === 'tasks') this.#toWorker.send({ t: 'opened' });
       return;
     }
     if (item.t === 'end') this.#endCoordinator(item.end);
-    else this.#coordinator?.onFrame(item.bytes);
+    else if (item.t === 'frame') this.#coordinator?.onFrame(item.bytes);
+    else if (this.#coordinator !== null) this.#toWorker.send({ t: 'pong' });
     this.#worker?.onWritable();
   }
 
   #atWorker(item: Item): void {
     if (item.t === 'end') this.#endWorker(item.end);
     else if (item.t === 'frame') this.#worker?.onFrame(item.bytes);
+    else if (item.t === 'opened') this.#worker?.onOpen?.();
+    else this.#worker?.onPong?.();
     this.#coordinator?.onWritable();
   }
 
@@ -165,7 +199,9 @@ interface Partition {
 export class SimNetwork {
   /** Streams that can still be harmed. */
   readonly streams = new Set<SimStream>();
-  acceptor: StreamAcceptor | null = null;
+  /** Streams with something that the coordinator's process does not read, hung up ones too. */
+  readonly waiting = new Set<SimStream>();
+  readonly acceptors: Record<StreamService, StreamAcceptor | null> = { worker: null, tasks: null };
   readonly #unreachable = new Map<string, number>();
   /** How late the next stream of a host is heard. */
   readonly #late = new Map<string, number>();
@@ -177,9 +213,9 @@ export class SimNetwork {
     readonly latencyMs: number,
   ) {}
 
-  dial(host: string, worker: StreamSide): SimStream {
+  dial(host: string, worker: StreamSide, service: StreamService = 'worker'): SimStream {
     const { nowMs } = this.clock;
-    const stream = new SimStream(this, host, worker);
+    const stream = new SimStream(this, host, worker, service);
     this.streams.add(stream);
     // What it says gets lost, until it gives up by itself.
     if ((this.#unreachable.get(host) ?? 0) > nowMs) stream.cut('both', null, null);
@@ -215,6 +251,13 @@ export class SimNetwork {
         if (separates(stream.host) && this.random.chance(0.4)) stream.cut('both', 0, 0);
       }
     });
+  }
+
+  /** The coordinator's process goes on, or is gone: what has waited for it moves. */
+  pumpAll(): void {
+    const waiting = [...this.waiting];
+    this.waiting.clear();
+    for (const stream of waiting) stream.coordinatorReads();
   }
 
   /** All hosts can be reached again. */

@@ -4,6 +4,11 @@ import type { SimClock } from './clock.js';
 /** What travels along a stream. */
 export type Item =
   | { readonly t: 'open' }
+  /** The other side has taken the stream. */
+  | { readonly t: 'opened' }
+  /** As HTTP/2 keeps a connection alive. */
+  | { readonly t: 'ping' }
+  | { readonly t: 'pong' }
   | { readonly t: 'frame'; readonly bytes: Uint8Array }
   | { readonly t: 'end'; readonly end: StreamEnd };
 

@@ -23,11 +23,11 @@ export interface TaskPlan {
   readonly body: TaskBody;
   readonly digest: string;
   readonly submitAtMs: number;
-  /** Submits and asks later, or submits and waits for the end. */
-  readonly mode: 'submit' | 'run';
+  /** Submits and asks later, submits and waits for the end, or does so on a stream that it shares with others. */
+  readonly mode: 'submit' | 'run' | 'stream';
   /** Null: never. */
   readonly cancelAtMs: number | null;
-  /** With `run`: when the caller hangs up; whether that cancels the task. */
+  /** Unless it asks later: when the caller hangs up; whether that cancels the task. */
   readonly abandonAtMs: number | null;
   readonly cancelsOnAbandon: boolean;
   /** Submits once and never asks whether it arrived. */
@@ -202,7 +202,7 @@ function drawTask(random: Prng, { faultsMs, maxTimeoutMs, stretch }: SimPace): T
   const submitAtMs = random.chance(0.5) ? random.int(1, faultsMs) : random.int(0, 4) * Math.floor(faultsMs / 5) + 500;
   const taskId = random.uuid();
   const laterMs = (most: number): number => submitAtMs + random.int(0, most * stretch);
-  const mode = random.pick(['submit', 'run'] as const);
+  const mode = random.pick(['submit', 'run', 'stream'] as const);
   const initialBackoffMs = random.int(50, 500);
   const data: Content = { contentType: 'application/json', data: Buffer.from(JSON.stringify(taskId)) };
   return {
@@ -227,7 +227,7 @@ function drawTask(random: Prng, { faultsMs, maxTimeoutMs, stretch }: SimPace): T
     submitAtMs,
     mode,
     cancelAtMs: random.chance(0.1) ? laterMs(15_000) : null,
-    abandonAtMs: mode === 'run' && random.chance(0.2) ? laterMs(15_000) : null,
+    abandonAtMs: mode !== 'submit' && random.chance(0.2) ? laterMs(15_000) : null,
     cancelsOnAbandon: random.chance(0.5),
     careless: mode === 'submit' && random.chance(0.1),
     contradicts: random.chance(0.05),

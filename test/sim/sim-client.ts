@@ -3,16 +3,22 @@ import type { Want } from '../../coordinator/core/waiters.js';
 import { hasEnded } from '../../coordinator/core/task.js';
 import type { ReplyToken } from '../../coordinator/core/task.js';
 import type { EngineReply } from '../../coordinator/engine.js';
+import { TaskState } from '../../proto/gen/remuda/v1/task_pb.js';
+import type { StreamResult } from '../../proto/gen/remuda/v1/task_service_pb.js';
+import { payloadContent } from '../../proto/payload.js';
 import type { Model, SeenTask } from './model.js';
 import type { TaskPlan } from './plan.js';
 import { SimAftermath } from './sim-aftermath.js';
 import { ANSWER_TIMEOUT_MS, SimCaller, type Call, type CallerParts } from './sim-caller.js';
+import type { SimStreamClient } from './sim-stream-client.js';
 import type { Trace } from './trace.js';
 
 /** What clients need. */
 export interface ClientParts extends CallerParts {
   readonly model: Model;
   readonly trace: Trace;
+  /** Of those that share one. */
+  readonly stream: SimStreamClient;
   /** How often a client looks after its task at the least, in milliseconds. */
   readonly pollMs: number;
 }
@@ -23,6 +29,7 @@ export class SimClient {
   readonly #caller: SimCaller;
   readonly #aftermath: SimAftermath;
   #waiting: Call | null = null;
+  #streamCall: number | null = null;
   #gaveUp = false;
   #absent = false;
 
@@ -75,7 +82,52 @@ export class SimClient {
 
   #submit(): void {
     if (this.plan.mode === 'run') this.#run();
+    else if (this.plan.mode === 'stream') this.#stream();
     else this.#submitAndPoll();
+  }
+
+  #stream(): void {
+    if (this.#gaveUp) return;
+    const { model, stream } = this.parts;
+    const { taskId } = this.plan;
+    model.submits(this.plan);
+    this.#streamCall = stream.call('run', taskId, {
+      accepted: () => {
+        model.acknowledged(taskId);
+        // Somebody else wants to hear of it too.
+        if (this.plan.contradicts) this.#later(10_000, () => this.#awaitToo());
+      },
+      ended: (result) => this.#told(result),
+      failed: ({ reason, message }) => {
+        if (reason === 'INVALID_TASK' && message.includes('deadline')) this.#tooLate();
+        else if (!this.#seen.deleteAsked) model.fail('a stream serves its callers', `${taskId}: ${reason} ${message}`);
+      },
+      cancel: () => this.#askToCancel(),
+    });
+  }
+
+  #awaitToo(): void {
+    const { model, stream } = this.parts;
+    const { taskId } = this.plan;
+    stream.call('result', taskId, {
+      accepted: () => undefined,
+      ended: (result) => this.#told(result),
+      failed: ({ reason, message }) => {
+        if (!this.#seen.deleteAsked) model.fail('what is awaited is told', `${taskId}: ${reason} ${message}`);
+      },
+      cancel: () => undefined,
+    });
+  }
+
+  /** The end, as the stream tells it; what a read says of it must be the same. */
+  #told({ state, result }: StreamResult): void {
+    const { model, trace } = this.parts;
+    const { taskId } = this.plan;
+    model.acknowledged(taskId);
+    trace.add('client', `${taskId.slice(0, 8)} is told to have ended: ${TaskState[state]}`);
+    const text = result === undefined ? null : Buffer.from(payloadContent(result).data).toString();
+    model.toldEnd(taskId, TaskState[state], text);
+    this.#aftermath.begin(TaskState[state]);
   }
 
   #submitAndPoll(): void {
@@ -166,11 +218,16 @@ export class SimClient {
       );
     }
     model.read(task.row.taskId, task);
-    if (this.#seen.end !== null) this.#aftermath.begin(this.#seen.end.state);
+    // A stream that was not told of the end may submit it again.
+    if (this.#seen.end !== null && (this.plan.mode !== 'stream' || this.#seen.toldMs !== null))
+      this.#aftermath.begin(this.#seen.end.state);
   }
 
   #cancel(): void {
-    if (this.done) return;
+    if (!this.done) this.#askToCancel();
+  }
+
+  #askToCancel(): void {
     this.#seen.cancelAsked = true;
     this.#caller.call(
       (token) => ({ kind: 'cancel', token, taskId: this.plan.taskId }),
@@ -183,11 +240,19 @@ export class SimClient {
   }
 
   #abandon(): void {
+    if (this.#streamCall !== null) this.#abandonStreamCall(this.#streamCall);
     if (this.#waiting === null) return;
     if (this.plan.cancelsOnAbandon) this.#seen.cancelAsked = true;
     this.#gaveUp = true;
     this.#waiting.hangUp(this.plan.cancelsOnAbandon);
     this.#waiting = null;
+  }
+
+  #abandonStreamCall(callId: number): void {
+    if (this.plan.cancelsOnAbandon) this.#seen.cancelAsked = true;
+    const stage = this.parts.stream.abandon(callId, this.plan.cancelsOnAbandon ? 'cancel' : 'keep');
+    this.#streamCall = null;
+    if (stage !== undefined) this.#gaveUp = true;
   }
 
   #later(mostMs: number, run: () => void): void {

@@ -6,6 +6,7 @@ import type { SessionOutput } from '../../coordinator/core/outputs.js';
 import type { ReplyToken } from '../../coordinator/core/task.js';
 import { Engine, type EngineReply } from '../../coordinator/engine.js';
 import type { SessionTerms } from '../../coordinator/session/session.js';
+import type { ParsedTask } from '../../coordinator/services/parse-task.js';
 import type { MemoryDisk } from '../../coordinator/store/memory-store.js';
 import { FleetError } from '../../proto/fleet-error.js';
 import { SimProcess, type SimClock, type WallClock } from './clock.js';
@@ -15,6 +16,7 @@ import type { SimNetwork } from './network.js';
 import type { Prng } from './random.js';
 import { SimSessionHost } from './sim-session-host.js';
 import { SimStore, type StoreWeather } from './sim-store.js';
+import { SimTaskStreams } from './sim-task-streams.js';
 import type { Trace } from './trace.js';
 
 /** What a coordinator process needs, the same for all of a simulation. */
@@ -31,6 +33,8 @@ export interface CoordinatorParts {
   readonly trace: Trace;
   readonly config: CoreConfig;
   readonly terms: SessionTerms;
+  /** What a client's stream submits under an id. */
+  readonly taskOf: (taskId: string) => ParsedTask;
   /** Its process has ended by itself, as it may after a store has refused for long; something starts it again. */
   readonly onGivenUp: (coordinator: SimCoordinator) => void;
 }
@@ -51,6 +55,7 @@ export class SimCoordinator {
   readonly #engine: Engine;
   readonly #store: SimStore;
   readonly sessions: SimSessionHost;
+  readonly taskStreams: SimTaskStreams;
   readonly #trap = new CrashTrap();
   #listening = false;
   #stopping = false;
@@ -85,6 +90,10 @@ export class SimCoordinator {
       listens: () => this.listening,
       append: (input, bytes) => this.#engine.append(input, bytes),
       reach: (point) => this.#trap.reach(point),
+    });
+    this.taskStreams = new SimTaskStreams({
+      ...{ process: this.process, engine: this.#engine, model, taskOf: parts.taskOf },
+      listens: () => this.listening,
     });
   }
 
@@ -133,9 +142,7 @@ export class SimCoordinator {
   stall(forMs: number): void {
     if (this.process.stalled) return;
     this.parts.trace.add('coordinator', `stands still for ${forMs.toFixed(0)}`);
-    this.process.stall(forMs, () => {
-      for (const stream of this.parts.network.streams) stream.coordinatorReads();
-    });
+    this.process.stall(forMs, () => this.parts.network.pumpAll());
   }
 
   /** The process vanishes; `silently`: with its machine, so that nobody is told. */
@@ -145,6 +152,8 @@ export class SimCoordinator {
     this.#listening = false;
     this.#store.crash();
     this.sessions.crash(silently);
+    this.taskStreams.crash(silently);
+    this.parts.network.pumpAll();
   }
 
   /**
@@ -161,6 +170,7 @@ export class SimCoordinator {
     const end = alive(() => {
       this.#listening = false;
       this.sessions.stop(STOPPING);
+      this.taskStreams.stop(STOPPING);
       void this.#engine.stop().then(
         alive(() => {
           this.parts.trace.add('coordinator', 'has stopped');

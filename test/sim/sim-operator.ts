@@ -97,10 +97,9 @@ export class SimOperator {
       () => {
         if (isOver()) return;
         const token = server.ask(make, (reply) => {
-          if (reply.kind === 'stopped') state = 'refused';
-          if (reply.kind === 'stopped' || state === 'answered') return;
-          state = 'answered';
-          onReply(reply);
+          if (state === 'answered') return;
+          state = reply.kind === 'stopped' ? 'refused' : 'answered';
+          if (reply.kind !== 'stopped') onReply(reply);
         });
         if (typeof token === 'string') state = 'refused';
       },

@@ -76,7 +76,7 @@ export class SimSessionHost implements StreamAcceptor, SessionGateway {
   }
 
   /** False while nothing of the process runs. */
-  readonly reads = (): boolean => !this.parts.process.stalled;
+  readonly reads = (): boolean => !this.parts.process.stalled || !this.parts.process.alive;
 
   accept(stream: SimStream): StreamSide | undefined {
     if (!this.parts.listens()) return undefined;

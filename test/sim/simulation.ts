@@ -7,6 +7,7 @@
  */
 import { CORE_DEFAULTS, type CoreConfig } from '../../coordinator/core/config.js';
 import type { ProcessEnd } from '../../coordinator/core/inputs.js';
+import type { ParsedTask } from '../../coordinator/services/parse-task.js';
 import type { SessionTerms } from '../../coordinator/session/session.js';
 import { MemoryDisk } from '../../coordinator/store/memory-store.js';
 import { SimClock, WallClock } from './clock.js';
@@ -21,6 +22,7 @@ import { SimCoordinator, type CoordinatorParts } from './sim-coordinator.js';
 import { SimHostile } from './sim-hostile.js';
 import { SimOperator } from './sim-operator.js';
 import { SimSeat } from './sim-seat.js';
+import { SimStreamClient } from './sim-stream-client.js';
 import type { StoreWeather } from './sim-store.js';
 import { Trace } from './trace.js';
 
@@ -129,7 +131,8 @@ class Simulation {
     this.#seats = seats.map((seat) => new SimSeat(workerParts, seat, tellOfEnd));
     const lost = (): number => (this.#calm ? 0 : this.#plan.lostCalls);
     const coordinator = (): SimCoordinator => this.#coordinator;
-    const clientParts = { ...parts, coordinator, latencyMs, lost, pollMs };
+    const stream = new SimStreamClient({ ...parts, network: this.#network });
+    const clientParts = { ...parts, coordinator, latencyMs, lost, pollMs, stream };
     const draws = this.#random.fork();
     // Each draws from a stream of its own: one that is left out changes nothing for the others.
     this.#clients = tasks
@@ -177,13 +180,22 @@ class Simulation {
       weather: this.#weather,
       model: this.#model,
       ...{ random, drift, trace: this.#trace, config, terms },
+      taskOf: (taskId) => this.#taskOf(taskId),
       onGivenUp: (coordinator) => coordinator === this.#coordinator && this.#crashCoordinator(false),
     };
   }
 
+  #taskOf(taskId: string): ParsedTask {
+    const plan = this.#plan.tasks.find((task) => task.taskId === taskId);
+    if (plan === undefined) throw new Error(`no client has a task ${taskId}`);
+    const { spec, body, digest } = plan;
+    return { taskId, spec, body, digest };
+  }
+
   #startCoordinator(): SimCoordinator {
     const coordinator = new SimCoordinator(this.#coordinatorParts);
-    this.#network.acceptor = coordinator.sessions;
+    this.#network.acceptors.worker = coordinator.sessions;
+    this.#network.acceptors.tasks = coordinator.taskStreams;
     coordinator.start();
     return coordinator;
   }

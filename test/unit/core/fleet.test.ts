@@ -96,6 +96,17 @@ describe('a stall of the process', () => {
     expect(core.row('t').state).toBe('SUCCEEDED');
   });
 
+  it('moves them by all of its length: old frames that are read first renew the lease, and the report comes on a later stream', () => {
+    const { core, session } = running({ timeoutMs: 1_000 });
+    const ref = core.ref('t');
+    core.monoMs += 60_000;
+    core.step({ kind: 'stalled', gapMs: 60_000 }, core.frameInput(session));
+    expect(core.row('t')).toMatchObject({ state: 'RUNNING', failureCount: 0 });
+    const again = core.hello('w', { sessionNumber: 2, unsentReports: [ref] });
+    expect(core.report(again, ref)).toBe('');
+    expect(core.row('t')).toMatchObject({ state: 'SUCCEEDED', failureCount: 0 });
+  });
+
   it('moves the wait for workers after a restart too', () => {
     const { core } = running();
     core.restart();
