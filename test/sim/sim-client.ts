@@ -61,14 +61,16 @@ export class SimClient {
   read(): void {
     const { model } = this.parts;
     const { taskId } = this.plan;
-    const wasDeleted = this.#seen.deleted;
+    const { deleted: wasDeleted, toldMs: toldBefore } = this.#seen;
     this.#caller.call(
       (token) => ({ kind: 'getTask', token, taskId: this.plan.taskId }),
       ANSWER_TIMEOUT_MS,
       (reply) => {
         if (reply?.kind === 'task') {
           if (wasDeleted) model.fail('a task that was deleted is gone', taskId);
-          this.#learn(reply);
+          // A stream may have told the end before this older answer came.
+          const isOld = toldBefore !== this.#seen.toldMs && !hasEnded(reply.task.row.state);
+          if (!isOld) this.#learn(reply);
         }
         if (reply?.kind === 'taskNotFound') {
           model.read(taskId, null);
