@@ -524,7 +524,9 @@ function renew(step: Step, worker: WorkerRecord, atMonoMs: number): void {
   worker.stallGrantedMs = 0;
   if (worker.processEnd !== null) return;
   const untilMs = atMonoMs + config.leaseMs + leaseMarginMs(config.leaseMs);
-  timers.atMono(worker.lease, untilMs, { kind: 'lease', worker });
+  // Until it has heard its welcome it counts what it was granted before, a hold for instance: a hello shortens nothing.
+  const grantedMs = !worker.spoke && timers.isSet(worker.lease) ? worker.lease.atMs : 0;
+  timers.atMono(worker.lease, Math.max(untilMs, grantedMs), { kind: 'lease', worker });
 }
 
 function endSession(
