@@ -62,7 +62,7 @@ export function applyHello(step: Step, { sessionId, atMonoMs, hello }: Of<'hello
 
 /** Made before its records tell of the new session. */
 function returnText({ now }: Step, worker: WorkerRecord, { sessionNumber }: HelloInfo): string {
-  if (worker.hello === null) return `it has come back after the restart of the coordinator`;
+  if (worker.hello === null) return 'it has come back after the restart of the coordinator';
   const silentMs = Math.round(now.monoMs - worker.lastFrameMonoMs);
   return `session ${sessionNumber}, after session ${worker.sessionNumber}; its last frame was ${silentMs} ms ago`;
 }

@@ -43,6 +43,31 @@ describe('a restart of the coordinator', () => {
     expect(core.row('t')).toMatchObject({ state: 'QUEUED', releaseCount: 1, crashCount: 0, silenceCount: 0 });
   });
 
+  it('waits on for one that came back and never heard its welcome: it still counts the hold', () => {
+    const core = died();
+    const running = [{ ref: core.ref('t'), started: true }];
+    core.restart(120_000);
+    const session = core.hello('w', { sessionNumber: 2, running });
+    core.step({ kind: 'sessionEnded', sessionId: session });
+    core.advance(131_999);
+    expect(core.row('t')).toMatchObject({ state: 'RUNNING', attempt: 1 });
+    core.advance(1);
+    expect(core.row('t').state).toBe('QUEUED');
+  });
+
+  it('counts the usual lease again once a frame shows that the welcome was heard', () => {
+    const core = died();
+    const running = [{ ref: core.ref('t'), started: true }];
+    core.restart(120_000);
+    const session = core.hello('w', { sessionNumber: 2, running });
+    core.frame(session);
+    core.step({ kind: 'sessionEnded', sessionId: session });
+    core.advance(LEASE_END_MS - 1);
+    expect(core.row('t').state).toBe('RUNNING');
+    core.advance(1);
+    expect(core.row('t').state).toBe('QUEUED');
+  });
+
   it('keeps what comes back in hello, and its report ends the task', () => {
     const core = died();
     const ref = core.ref('t');
