@@ -90,14 +90,22 @@ describe('functions', () => {
 describe('time and chance', () => {
   const { CLOCK_FILES, INTERVAL_FILES, clockRules, intervalRules } = houseRules;
 
+  /** As `faultsOf`. A text without the words that the rules are about cannot break them, and costs no parsing. */
+  const faultsIn = (names: readonly string[], words: RegExp, rules: typeof clockRules): string[] =>
+    names
+      .map((name) => [name, readText(name)] as const)
+      .filter(([, text]) => words.test(text))
+      .flatMap(([name, text]) => faultsOf(name, text, rules));
+  const CLOCK_WORDS = /Date|performance|hrtime|random/;
+
   it('should be passed in', () => {
     const others = code.filter((name) => !CLOCK_FILES.includes(name));
-    expect(others.flatMap((name) => faultsOf(name, readText(name), clockRules))).toEqual([]);
+    expect(faultsIn(others, CLOCK_WORDS, clockRules)).toEqual([]);
   });
 
   it('should not be asked for ever by setInterval', () => {
     const others = sources.filter((name) => !INTERVAL_FILES.includes(name));
-    expect(others.flatMap((name) => faultsOf(name, readText(name), intervalRules))).toEqual([]);
+    expect(faultsIn(others, /setInterval/, intervalRules)).toEqual([]);
   });
 
   it('should have no exception that is not needed any more', () => {
@@ -120,6 +128,7 @@ describe('time and chance', () => {
     '{ random: Math.random }',
   ])('should be refused as %s', (expression) => {
     expect(faultsOf('worker/a.ts', `export const a = ${expression};`, clockRules)).toHaveLength(1);
+    expect(expression).toMatch(CLOCK_WORDS);
   });
 
   it('should be refused as setInterval, and not in the name of something else', () => {
