@@ -47,7 +47,7 @@ const allEnded = (pids: readonly number[]) => eventually('the workers to end', (
 describe('the program that has a pool', () => {
   it('should end by itself after shutdown, with nothing left', async () => {
     const host = startHost(`
-      const pool = await open();
+      const pool = await open({ poolSize: 1 });
       say({ msg: 'result', result: await pool.submitTask({ type: 'echo', payload: [1] }) });
       await pool.shutdown(true);
       say({ msg: 'shut down' });`);
@@ -104,7 +104,7 @@ describe('the program that has a pool', () => {
 
   it('should see what a listener throws as an uncaught exception, and keep its pool', async () => {
     const host = startHost(`
-      const pool = await open();
+      const pool = await open({ poolSize: 1 });
       process.on('uncaughtException', (error) => say({ msg: 'uncaught', text: error.message }));
       const seen = [];
       pool.on('task-completed', () => { throw new Error('a listener of the test'); });
@@ -120,7 +120,7 @@ describe('the program that has a pool', () => {
 
   it('should hear of a log that cannot be written, and find it on stderr', async () => {
     const host = startHost(`
-      const pool = await open({ logFile: './handlers.mjs/pool.log' });
+      const pool = await open({ poolSize: 1, logFile: './handlers.mjs/pool.log' });
       await pool.submitTask({ type: 'print', payload: { lines: 1 } });
       await pool.shutdown();`);
     expect(await host.program.exit()).toEqual({ code: 0, signal: null });

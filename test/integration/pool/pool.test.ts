@@ -1,7 +1,19 @@
 import { existsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { createWorkerPool, eventOf, eventsOf, eventually, failure, isAlive, openPool } from './support.js';
+import {
+  countsFromNow,
+  createWorkerPool,
+  eventOf,
+  eventsOf,
+  eventually,
+  failure,
+  HANDLERS,
+  isAlive,
+  openPool,
+  sharedPool,
+  writeFixture,
+} from './support.js';
 
 function sum(workers: Readonly<Record<string, number>>): number {
   const { total = 0, ...states } = workers;
@@ -10,6 +22,8 @@ function sum(workers: Readonly<Record<string, number>>): number {
 }
 
 describe('tasks of a pool', () => {
+  const shared = sharedPool();
+
   it('should run, and be counted by the time their promises are fulfilled', async () => {
     const { pool } = await openPool();
     expect(pool.getPoolMetrics()).toMatchObject({
@@ -53,15 +67,17 @@ describe('tasks of a pool', () => {
   });
 
   it('should be retried when they fail, and tell each failure once', async () => {
-    const { pool } = await openPool();
-    const failed = eventsOf(pool, 'task-failed');
+    const { pool } = shared;
+    const counts = countsFromNow(pool);
+    const events = eventsOf(pool, 'task-failed');
     const dead = eventOf(pool, 'task-dead-lettered');
     const retry = { initialBackoffMs: 1 };
     const error = await failure(pool.submitTask({ type: 'fail', payload: { message: 'no way' }, retry }));
     expect(error.name).toBe('TaskFailedError');
     expect(error.message).toContain('HANDLER_ERROR: no way');
-    expect(pool.getPoolMetrics().tasks).toMatchObject({ completed: 0, failed: 3, retried: 2, deadLettered: 1 });
+    expect(counts()).toMatchObject({ completed: 0, failed: 3, retried: 2, deadLettered: 1 });
     const { taskId } = await dead;
+    const failed = events.filter((event) => event.taskId === taskId);
     expect(failed.map(({ attempt, retried }) => [attempt, retried])).toEqual([
       [1, true],
       [2, true],
@@ -73,20 +89,25 @@ describe('tasks of a pool', () => {
   });
 
   it('should be started at most once with maxAttempts 1', async () => {
-    const { pool } = await openPool();
+    const { pool } = shared;
+    const counts = countsFromNow(pool);
     const task = { type: 'fail', payload: { message: 'once' }, maxAttempts: 1 };
     await failure(pool.submitTask(task));
-    expect(pool.getPoolMetrics().tasks).toMatchObject({ failed: 1, retried: 0, deadLettered: 1 });
+    expect(counts()).toMatchObject({ failed: 1, retried: 0, deadLettered: 1 });
   });
 
   it('should be told as failed, once, when their deadline passes before they ran', async () => {
-    const { pool } = await openPool({ poolSize: 1 });
-    const failed = eventsOf(pool, 'task-failed');
+    const { pool } = shared;
+    const taskId = '01a20dcf-2fdb-74d2-b9f4-8ef7cbff83f2';
+    const events = eventsOf(pool, 'task-failed');
     const running = pool.submitTask({ type: 'sleep', payload: { ms: 600 } });
-    const late = await failure(pool.submitTask({ type: 'echo', deadline: Date.now() + 200 }));
+    const late = await failure(pool.submitTask({ type: 'echo', taskId, deadline: Date.now() + 200 }));
     expect(late.message).toContain('EXPIRED');
     await running;
-    await eventually('the event', () => failed.length > 0);
+    const failed = await eventually('the event', () => {
+      const told = events.filter((event) => event.taskId === taskId);
+      return told.length > 0 && told;
+    });
     expect(failed).toMatchObject([{ attempt: 0, retried: false, error: { reason: 'DEADLINE_PASSED' } }]);
   });
 
@@ -98,7 +119,8 @@ describe('tasks of a pool', () => {
   });
 
   it('should be refused when no worker handles their type, or they cannot be read', async () => {
-    const { pool } = await openPool();
+    const { pool } = shared;
+    const counts = countsFromNow(pool);
     expect(await failure(pool.submitTask({ type: 'paint' }))).toMatchObject({ reason: 'NO_HANDLER' });
     expect(await failure(pool.submitTask({ type: 'echo', priority: -1 }))).toMatchObject({ reason: 'INVALID_TASK' });
     const bad = { type: 'echo', taskId: 'abc', metadata: { a: 1 } } as never;
@@ -106,7 +128,7 @@ describe('tasks of a pool', () => {
     expect(faults).toMatchObject({ reason: 'INVALID_TASK' });
     expect(faults.message).toMatch(/^taskId: .*metadata/);
     expect(await failure(pool.submitTask({ type: 'echo', payload: 1n }))).toMatchObject({ reason: 'PAYLOAD_NOT_JSON' });
-    expect(pool.getPoolMetrics().tasks).toMatchObject({ completed: 0, failed: 0 });
+    expect(counts()).toMatchObject({ completed: 0, failed: 0 });
   });
 
   it('should be spread as loadBalancing says', async () => {
@@ -115,11 +137,9 @@ describe('tasks of a pool', () => {
     for (let number = 0; number < 4; number += 1) pids.add(await pool.submitTask<number>({ type: 'pid' }));
     expect(pids.size).toBe(2);
   });
-});
 
-describe('listeners', () => {
-  it('should be told again after all were removed', async () => {
-    const { pool } = await openPool();
+  it('should be told to listeners again after all were removed', async () => {
+    const { pool } = shared;
     pool.on('task-completed', () => undefined);
     for (let repeats = 0; repeats < 12; repeats += 1) pool.removeAllListeners();
     expect(pool.listenerCount('task-completed')).toBe(0);
@@ -292,10 +312,9 @@ describe('two pools in one process', () => {
   });
 
   it('should not open one store file', async () => {
-    const { pool, directory } = await openPool({ poolSize: 1 });
-    await pool.shutdown();
-    const store = `sqlite:${directory}/pool.db`;
-    const options = { poolSize: 1, store, handlers: `${directory}/handlers.mjs`, logFile: false as const };
+    const handlers = writeFixture('handlers.mjs', HANDLERS);
+    const store = `sqlite:${dirname(handlers)}/pool.db`;
+    const options = { poolSize: 1, store, handlers, logFile: false as const };
     const first = await createWorkerPool(options);
     try {
       const error = await failure(createWorkerPool(options));

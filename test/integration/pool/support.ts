@@ -3,10 +3,11 @@ import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach } from 'vitest';
+import { afterAll, afterEach, beforeAll } from 'vitest';
 export { isAlive } from '../../support/programs.js';
 import type {
   createWorkerPool as CreateWorkerPool,
+  PoolMetrics,
   PoolEventName,
   PoolEvents,
   WorkerPool,
@@ -75,6 +76,36 @@ export async function openPool(options: WorkerPoolOptions = {}) {
   const pool = await createWorkerPool({ poolSize: 1, logFile, ...program, ...options });
   onCleanup(() => pool.shutdown(false));
   return { pool, directory, log: () => readFileSync(logFile, 'utf8') };
+}
+
+/** A pool of one worker for all tests of a `describe` that leave it as it was: its start costs more than most of them. */
+export function sharedPool(): { readonly pool: WorkerPool } {
+  const directory = realpathSync(mkdtempSync(join(tmpdir(), 'pool-test-')));
+  let pool: WorkerPool | undefined;
+  beforeAll(async () => {
+    const handlers = join(directory, 'handlers.mjs');
+    writeFileSync(handlers, HANDLERS);
+    pool = await createWorkerPool({ poolSize: 1, logFile: join(directory, 'pool.log'), handlers });
+  });
+  afterAll(async () => {
+    await pool?.shutdown(false);
+    rmSync(directory, { recursive: true, force: true });
+  });
+  return {
+    get pool() {
+      if (pool === undefined) throw new Error('the pool is there when the tests run');
+      return pool;
+    },
+  };
+}
+
+/** What the counters of a pool's tasks have gained from now on, each time it is asked. */
+export function countsFromNow(pool: WorkerPool): () => PoolMetrics['tasks'] {
+  const before = pool.getPoolMetrics().tasks;
+  return () => {
+    const counts = Object.entries(pool.getPoolMetrics().tasks) as [keyof PoolMetrics['tasks'], number][];
+    return Object.fromEntries(counts.map(([name, count]) => [name, count - before[name]])) as PoolMetrics['tasks'];
+  };
 }
 
 /** The first event, from now on, that fits. */
