@@ -3,8 +3,11 @@ import type { FromHandlers, FromThread, SessionExit, ToThread } from './session-
 import type { SessionPort, SessionPortListener } from './session-port.js';
 import type { SessionSetup } from './session-setup.js';
 
-/** How long the thread may take to tell the supervisor something, in milliseconds; it may have to come up first. */
-const SAY_MS = 2_000;
+/**
+ * How long the thread may take to tell the supervisor something, in milliseconds. It may have to come up first, and that takes
+ * seconds where a host starts many processes at once.
+ */
+const SAY_MS = 10_000;
 
 /** A session in a thread of its own, which handlers cannot block. */
 export class ThreadPort implements SessionPort {
