@@ -1,6 +1,4 @@
 import { resolve } from 'node:path';
-import { status as Code } from '@grpc/grpc-js';
-import { FleetError } from '../proto/fleet-error.js';
 
 /** Where a coordinator listens unless told otherwise. */
 export const DEFAULT_ADDRESS = '127.0.0.1:7070';
@@ -25,13 +23,7 @@ export function addressFault(address: string): string | undefined {
   return `the address is ${JSON.stringify(address.slice(0, 200))}; ${WANTED}`;
 }
 
-/**
- * An address as grpc-js takes it: HOST:PORT as it is, and the path of a Unix socket made absolute.
- *
- * @throws FleetError INVALID_ARGUMENT / INVALID_ADDRESS
- */
-export function parseAddress(address: string): string {
-  const fault = addressFault(address);
-  if (fault !== undefined) throw new FleetError(Code.INVALID_ARGUMENT, 'INVALID_ADDRESS', fault);
+/** An address without a fault as grpc-js takes it: HOST:PORT as it is, and the path of a Unix socket made absolute. */
+export function dialTarget(address: string): string {
   return address.startsWith('unix:') ? `unix:${resolve(address.slice('unix:'.length))}` : address;
 }

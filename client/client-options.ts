@@ -1,5 +1,5 @@
 import { HOUR_MS, MAX_STREAM_AWAITS } from '../proto/bounds.js';
-import { addressFault, DEFAULT_ADDRESS, parseAddress } from './address.js';
+import { addressFault, DEFAULT_ADDRESS, dialTarget } from './address.js';
 import { OptionFaults } from './option-faults.js';
 
 /** Options of createClient(). */
@@ -70,7 +70,7 @@ function readAddress(given: unknown, faults: OptionFaults): string {
   const isText = (text: string): boolean => text !== '';
   const address = faults.text('address', given, isText, 'HOST:PORT or unix:PATH') ?? DEFAULTS.address;
   const fault = addressFault(address);
-  if (fault === undefined) return parseAddress(address);
+  if (fault === undefined) return dialTarget(address);
   faults.add('address', fault.replace(/^the address /, ''));
   return address;
 }

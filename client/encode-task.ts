@@ -26,7 +26,8 @@ import {
   type TaskOptions as TaskOptionsMessage,
 } from '../proto/gen/remuda/v1/task_pb.js';
 import { SubmitTaskRequestSchema, type SubmitTaskRequest } from '../proto/gen/remuda/v1/task_service_pb.js';
-import { BYTES_CONTENT_TYPE, isJson, JSON_CONTENT_TYPE, MAX_CONTENT_TYPE_CHARS } from '../proto/payload.js';
+import { BYTES_CONTENT_TYPE, isJson, JSON_CONTENT_TYPE } from '../proto/payload-content.js';
+import { MAX_CONTENT_TYPE_CHARS } from '../proto/payload.js';
 import { OptionFaults, shown } from './option-faults.js';
 import { encodePayload } from './payload-value.js';
 import type { OnAbandon } from './stream-call.js';

@@ -53,7 +53,7 @@ export type {
   TaskStateName,
   WaitingReasonName,
 } from './task-info.js';
-export type { PayloadContent } from '../proto/payload.js';
+export type { PayloadContent } from '../proto/payload-content.js';
 export { isTaskFailedError, TaskFailedError } from './task-failed-error.js';
 export { FleetError, isFleetError, type FieldViolation, type QuotaViolation } from '../proto/fleet-error.js';
 export { ACCEPTANCE_UNKNOWN, CLIENT_CLOSED, DEADLINE_PASSED, NOT_SENT, WAIT_ABORTED } from './call-errors.js';

@@ -2,7 +2,8 @@ import { status as Code } from '@grpc/grpc-js';
 import { FleetError, type FieldViolation } from '../proto/fleet-error.js';
 import type { Payload } from '../proto/gen/remuda/v1/payload_pb.js';
 import { encodeJson } from '../proto/json-value.js';
-import { isJson, parseJson, PAYLOAD_NOT_JSON, payloadContent, type PayloadContent } from '../proto/payload.js';
+import { isJson, type PayloadContent } from '../proto/payload-content.js';
+import { parseJson, PAYLOAD_NOT_JSON, payloadContent } from '../proto/payload.js';
 
 /** Reason of an error about a result that says it is JSON and is none. */
 export const RESULT_NOT_JSON = 'RESULT_NOT_JSON';

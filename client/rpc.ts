@@ -16,7 +16,7 @@ import {
 } from '@grpc/grpc-js';
 import { FleetError } from '../proto/fleet-error.js';
 import { methodDefinition } from '../proto/service-definition.js';
-import { parseAddress } from './address.js';
+import { parseAddress } from './parse-address.js';
 import { NOT_SENT } from './call-errors.js';
 import { channelOptions } from './channel-options.js';
 import { COMMAND_LINE_ADDRESS, notACoordinator, unreachable } from './connection-errors.js';

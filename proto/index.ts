@@ -180,16 +180,8 @@ export {
   type GrpcStatus,
   type QuotaViolation,
 } from './fleet-error.js';
-export {
-  dataPayload,
-  isJson,
-  JSON_CONTENT_TYPE,
-  parseJson,
-  payloadContent,
-  payloadView,
-  requireJson,
-  type PayloadContent,
-} from './payload.js';
+export { isJson, JSON_CONTENT_TYPE, type PayloadContent } from './payload-content.js';
+export { dataPayload, parseJson, payloadContent, payloadView, requireJson } from './payload.js';
 export {
   methodDefinition,
   reflectionPackage,

@@ -2,24 +2,13 @@ import { create, fromJson, toJson, type JsonValue } from '@bufbuild/protobuf';
 import { ValueSchema, type Value } from '@bufbuild/protobuf/wkt';
 import { FleetError, quoted } from './fleet-error.js';
 import { PayloadSchema, PayloadView, type Payload } from './gen/remuda/v1/payload_pb.js';
-
-/** Media type of a payload that names none. */
-export const JSON_CONTENT_TYPE = 'application/json';
-
-/** Media type of bytes that name none. */
-export const BYTES_CONTENT_TYPE = 'application/octet-stream';
+import { isJson, JSON_CONTENT_TYPE, type PayloadContent } from './payload-content.js';
 
 /** `Payload.content_type` in characters, at most. */
 export const MAX_CONTENT_TYPE_CHARS = 127;
 
 /** Reason of errors about JSON that is none; also of the failure of an attempt whose payload is none. */
 export const PAYLOAD_NOT_JSON = 'PAYLOAD_NOT_JSON';
-
-/** Bytes and what they are: a payload once `value` has been turned into JSON text. */
-export interface PayloadContent {
-  readonly contentType: string;
-  readonly data: Uint8Array;
-}
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
@@ -57,13 +46,6 @@ function valueText(value: Value, field: string): Uint8Array {
       'holds NaN, an infinity or an empty Value, for which JSON has no text; send a finite number or null';
     throw FleetError.invalid(PAYLOAD_NOT_JSON, [{ field: `${field}.value`, description }], { cause: error });
   }
-}
-
-/** True for `application/json`, whatever its parameters and case. */
-export function isJson(contentType: string): boolean {
-  if (contentType === JSON_CONTENT_TYPE) return true;
-  const [essence = ''] = contentType.split(';', 1);
-  return essence.trim().toLowerCase() === JSON_CONTENT_TYPE;
 }
 
 /**

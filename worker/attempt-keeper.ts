@@ -14,7 +14,8 @@ import {
   type Report,
   type Welcome,
 } from '../proto/gen/remuda/v1/worker_service_pb.js';
-import { dataPayload, type PayloadContent } from '../proto/payload.js';
+import { type PayloadContent } from '../proto/payload-content.js';
+import { dataPayload } from '../proto/payload.js';
 import { AttemptBook, attemptKey, type HeldAttempt } from './attempt-book.js';
 import { ReportOutbox } from './report-outbox.js';
 import type { SessionEffect } from './session-effects.js';

@@ -3,7 +3,6 @@ import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { DAY_MS } from '../proto/bounds.js';
 import { Deferred } from '../proto/deferred.js';
-import { InlinePort } from './inline-port.js';
 import { endGroupAtExit } from './own-group.js';
 import { Runner } from './runner.js';
 import { SessionLog } from './session-log.js';
@@ -165,10 +164,10 @@ export class FleetWorker {
 
   /**
    * Opens the session before start(), without dialling: a supervisor is heard and can be told from here on. It does not keep the
-   * process alive.
+   * process alive. For a session in a thread: one beside the handlers has a library to load first.
    */
   openEarly(): void {
-    this.session = this.openSession();
+    this.session = this.openThread();
     this.session.keepAlive(false);
   }
 
@@ -189,11 +188,12 @@ export class FleetWorker {
   }
 
   private async run(): Promise<void> {
-    const session = this.session ?? this.openSession();
-    this.session = session;
+    // A thread is there at once, so that stop() in this turn finds it.
+    if (this.options.session === 'thread') this.session ??= this.openThread();
+    const session = this.session ?? (await this.openInline());
     session.keepAlive(true);
     await this.processOptions.beforeHello?.();
-    if (this.ended !== undefined) throw new Error('the worker was stopped before it had started');
+    this.requireNotEnded();
     if (this.options.workerIdIsDefault) {
       this.logger.warn(
         `worker_id ${this.workerId} is not stable: it has the process id in it; set one to be known after a restart`,
@@ -203,21 +203,39 @@ export class FleetWorker {
     await this.welcomed.promise;
   }
 
-  private openSession(): SessionPort {
+  private requireNotEnded(): void {
+    if (this.ended !== undefined) throw new Error('the worker was stopped before it had started');
+  }
+
+  private openThread(): SessionPort {
+    return new ThreadPort(this.sessionSetup(), this.sessionListener());
+  }
+
+  private async openInline(): Promise<SessionPort> {
+    // It brings grpc-js and protobuf-es, which this thread does without when the session has a thread of its own.
+    const { InlinePort } = await import('./inline-port.js');
+    this.requireNotEnded();
+    const clock = { nowMs: () => performance.now(), random: Math.random };
+    this.session = new InlinePort(this.sessionSetup(), this.sessionListener(), clock);
+    return this.session;
+  }
+
+  private sessionSetup(): SessionSetup {
     const { ownsProcess, supervised } = this.processOptions;
-    const setup: SessionSetup = {
+    return {
       ownsProcess: ownsProcess !== undefined,
       killWhenStuck: this.options.onStuck === 'exit',
       log: ownsProcess === undefined ? undefined : { level: ownsProcess.logLevel },
       supervisorFd: supervised?.fd,
       ownGroup: supervised?.ownGroup === true,
     };
-    const listener: SessionPortListener = {
+  }
+
+  private sessionListener(): SessionPortListener {
+    return {
       onMessage: (message) => this.hear(message),
       onFailure: (error) => this.sessionFailed(error),
     };
-    if (this.options.session === 'thread') return new ThreadPort(setup, listener);
-    return new InlinePort(setup, listener, { nowMs: () => performance.now(), random: Math.random });
   }
 
   private sessionOptions(): SessionOptions {

@@ -1,5 +1,5 @@
 import { encodeJson } from '../proto/json-value.js';
-import { BYTES_CONTENT_TYPE, JSON_CONTENT_TYPE, type PayloadContent } from '../proto/payload.js';
+import { BYTES_CONTENT_TYPE, JSON_CONTENT_TYPE, type PayloadContent } from '../proto/payload-content.js';
 
 /** Why a value cannot be sent, ready for a report. */
 export interface ContentFault {

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { MAX_PROGRESS_BYTES } from '../proto/bounds.js';
-import { isJson, JSON_CONTENT_TYPE, type PayloadContent } from '../proto/payload.js';
+import { isJson, JSON_CONTENT_TYPE, type PayloadContent } from '../proto/payload-content.js';
 import { encodeContent, encodeResult, isContentFault } from './json-result.js';
 import { TaskAbortedError, type AbortCause, type RegisteredHandler, type TaskContext } from './task-handler.js';
 import type { AttemptKey, FromHandlers, RunMessage, Settlement } from './session-messages.js';

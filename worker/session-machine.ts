@@ -40,7 +40,7 @@ import {
   type Welcome,
 } from '../proto/gen/remuda/v1/worker_service_pb.js';
 import { FleetError } from '../proto/fleet-error.js';
-import type { PayloadContent } from '../proto/payload.js';
+import type { PayloadContent } from '../proto/payload-content.js';
 import type { HeldAttempt } from './attempt-book.js';
 import { AttemptKeeper } from './attempt-keeper.js';
 import { Departure } from './departure.js';

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { pino, type Logger } from 'pino';
-import { addressFault, parseAddress } from '../client/address.js';
+import { addressFault, dialTarget } from '../client/address.js';
 import {
   KEY_PATTERN,
   MAX_LABEL_VALUE_CHARS,
@@ -84,7 +84,7 @@ export function compileWorkerOptions(options: WorkerOptions): CompiledWorkerOpti
   const given: WorkerOptions = { ...DEFAULTS, ...dropUndefined(options) };
   const { address, slots = 1, prefetch = 0, labels = {}, onStuck = 'report', session = 'thread', logger } = given;
   return {
-    address: parseAddress(address),
+    address: dialTarget(address),
     slots,
     prefetch,
     labels: { ...labels },

@@ -1,7 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { durationFromMs, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import type { SubmitTaskRequestSchema } from '../../proto/gen/remuda/v1/task_service_pb.js';
-import { JSON_CONTENT_TYPE } from '../../proto/payload.js';
+import { JSON_CONTENT_TYPE } from '../../proto/payload-content.js';
 
 /** What goes to the coordinator, with an id of its own, so that it can be sent again. */
 export type TaskRequest = MessageInitShape<typeof SubmitTaskRequestSchema> & { readonly taskId: string };

@@ -1,7 +1,8 @@
 import { toJson } from '@bufbuild/protobuf';
 import { PayloadSchema, type Payload } from '../../proto/gen/remuda/v1/payload_pb.js';
 import { TaskState } from '../../proto/gen/remuda/v1/task_pb.js';
-import { isJson, parseJson, payloadContent } from '../../proto/payload.js';
+import { isJson } from '../../proto/payload-content.js';
+import { parseJson, payloadContent } from '../../proto/payload.js';
 import { enumName } from './enum-name.js';
 import type { EndedTask } from './task-runner.js';
 

@@ -4,7 +4,7 @@ import { FleetError } from '../../proto/fleet-error.js';
 import type { Failure, Payload } from '../../proto/gen/remuda/v1/payload_pb.js';
 import type { TaskState } from '../../proto/gen/remuda/v1/task_pb.js';
 import { SubmitTaskRequestSchema, TaskService } from '../../proto/gen/remuda/v1/task_service_pb.js';
-import { parseAddress } from '../address.js';
+import { parseAddress } from '../parse-address.js';
 import { COMMAND_LINE_ADDRESS, COORDINATOR_UNREACHABLE, endText } from '../connection-errors.js';
 import { grpcDialler, type StreamEnd } from '../frame-stream.js';
 import { TaskStream } from '../task-stream.js';

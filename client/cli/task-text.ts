@@ -8,7 +8,8 @@ import {
   type Task,
 } from '../../proto/gen/remuda/v1/task_pb.js';
 import type { Failure, Payload } from '../../proto/gen/remuda/v1/payload_pb.js';
-import { isJson, payloadContent } from '../../proto/payload.js';
+import { isJson } from '../../proto/payload-content.js';
+import { payloadContent } from '../../proto/payload.js';
 import { enumName } from './enum-name.js';
 import { renderFields } from './table.js';
 import { printable, type Style } from './terminal.js';

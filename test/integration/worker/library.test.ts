@@ -56,6 +56,14 @@ describe.each(SESSION_MODES)('createWorker, session %s', { timeout: 60_000 }, (m
     await expect(worker.start()).rejects.toThrow('the worker has been stopped');
   });
 
+  it('should stop in the turn in which it was started', async () => {
+    const { coordinator, worker } = await setup();
+    const refused = expect(worker.registerTaskHandler('x', () => 1).start()).rejects.toThrow(/start|welcome/);
+    expect(await worker.stop()).toMatchObject({ code: 0 });
+    await refused;
+    expect(coordinator.sessions).toEqual([]);
+  });
+
   it('should work over a Unix socket', async () => {
     const directory = realpathSync(mkdtempSync(join(tmpdir(), 'remuda-')));
     onCleanup(() => rmSync(directory, { recursive: true, force: true }));

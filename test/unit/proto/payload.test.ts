@@ -2,7 +2,8 @@ import { create, fromJson } from '@bufbuild/protobuf';
 import { NullValue, ValueSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, it } from 'vitest';
 import { PayloadSchema, PayloadView } from '../../../proto/gen/remuda/v1/payload_pb.js';
-import { isJson, parseJson, payloadContent, payloadView, requireJson } from '../../../proto/payload.js';
+import { isJson } from '../../../proto/payload-content.js';
+import { parseJson, payloadContent, payloadView, requireJson } from '../../../proto/payload.js';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const text = (data: Uint8Array): string => new TextDecoder().decode(data);
