@@ -50,10 +50,15 @@ export class Inbox {
     return this.#items[this.#head]?.atMonoMs ?? Infinity;
   }
 
-  /** Adds an input before all others: it changes how the time is judged at which they came. */
-  pushFirst(input: Input, atMonoMs: number): void {
-    // The first is taken for the oldest, see oldestMs.
-    this.#items.splice(this.#head, 0, { input, bytes: 0, atMonoMs: Math.min(atMonoMs, this.oldestMs()) });
+  /** Adds an input that changes how the time is judged from `atMonoMs` on: behind what arrived before. The rest counts as that old. */
+  insert(input: Input, atMonoMs: number): void {
+    let index = this.#items.length;
+    for (; index > this.#head; index -= 1) {
+      const item = this.#items[index - 1] as Item;
+      if (item.atMonoMs <= atMonoMs) break;
+      this.#items[index - 1] = { ...item, atMonoMs };
+    }
+    this.#items.splice(index, 0, { input, bytes: 0, atMonoMs });
   }
 
   /** Takes the next batch. Who waits for room is told once half of it is free. */

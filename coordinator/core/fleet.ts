@@ -412,7 +412,10 @@ export function applyLeaseEnd(step: Step, worker: WorkerRecord): void {
 }
 
 export function applyStalled(step: Step, { gapMs }: Of<'stalled'>): void {
-  const { state } = step;
+  const { state, now } = step;
+  const { leaseMs } = state.config;
+  // Of what has come meanwhile not everything is read at once: after a standstill that outlasts leases nobody is given up at once.
+  const againMs = gapMs > leaseMs ? now.monoMs + leaseMarginMs(leaseMs) : -Infinity;
   state.totals.stalls += 1;
   state.totals.stalledMs += gapMs;
   step.event({ name: 'coordinator-stalled', gapMs });
@@ -423,10 +426,10 @@ export function applyStalled(step: Step, { gapMs }: Of<'stalled'>): void {
       if (!state.timers.isSet(hold.limit)) continue;
       state.timers.atMono(hold.limit, hold.limit.atMs + gapMs, { kind: 'hold', worker, hold });
     }
-    const grantMs = Math.min(gapMs, state.config.leaseMs - worker.stallGrantedMs);
-    if (grantMs <= 0) continue;
+    const grantMs = Math.min(gapMs, leaseMs - worker.stallGrantedMs);
     worker.stallGrantedMs += grantMs;
-    state.timers.atMono(worker.lease, worker.lease.atMs + grantMs, { kind: 'lease', worker });
+    const untilMs = Math.max(worker.lease.atMs + grantMs, againMs);
+    state.timers.atMono(worker.lease, untilMs, { kind: 'lease', worker });
   }
 }
 

@@ -39,12 +39,16 @@ describe('the inbox', () => {
     expect(told).toEqual([4]);
   });
 
-  it('knows the oldest that is in no batch; what goes before all others hides none of them', () => {
-    const inbox = new Inbox(LIMITS);
+  it('puts what changes the judgement of time where it belongs, and takes what came later for as old', () => {
+    const inbox = new Inbox({ ...LIMITS, batchInputs: 2 });
     expect(inbox.oldestMs()).toBe(Infinity);
     inbox.push(ended(1), 0, 1_000);
-    inbox.pushFirst({ kind: 'stalled', gapMs: 5 }, 9_000);
+    inbox.push(ended(2), 0, 5_000);
+    inbox.push(ended(3), 0, 6_000);
+    inbox.insert({ kind: 'stalled', gapMs: 5 }, 2_000);
     expect(inbox.oldestMs()).toBe(1_000);
-    expect(inbox.take()).toEqual([{ kind: 'stalled', gapMs: 5 }, ended(1)]);
+    expect(inbox.take()).toEqual([ended(1), { kind: 'stalled', gapMs: 5 }]);
+    expect(inbox.oldestMs()).toBe(2_000);
+    expect(inbox.take()).toEqual([ended(2), ended(3)]);
   });
 });

@@ -1,16 +1,7 @@
 import type { AttemptRef } from '../../../coordinator/core/task.js';
 import { describe, expect, it } from 'vitest';
 import { MAX_SUPERSEDED } from '../../../coordinator/core/fleet.js';
-import { CoreDriver, LEASE_END_MS, LEASE_MS, LIMIT_MS } from './support.js';
-
-/** Worker w with one attempt of task t, started. */
-function running(options: Parameters<CoreDriver['submit']>[1] = {}): { core: CoreDriver; session: number } {
-  const core = new CoreDriver();
-  const session = core.hello('w');
-  core.submit('t', options);
-  core.start(session, core.ref('t'));
-  return { core, session };
-}
+import { CoreDriver, LEASE_END_MS, LEASE_MS, LIMIT_MS, running } from './support.js';
 
 describe('a lease', () => {
   it('is renewed by any frame, for lease and margin from its arrival', () => {
@@ -62,58 +53,6 @@ describe('a lease', () => {
     core.hello('v');
     core.advance(LEASE_END_MS - 1);
     expect(core.row('t')).toMatchObject({ state: 'RUNNING', workerId: 'w' });
-  });
-});
-
-describe('a stall of the process', () => {
-  it('moves all leases by its length', () => {
-    const { core } = running();
-    core.advance(LEASE_END_MS + 3_000, { kind: 'stalled', gapMs: 4_000 });
-    expect(core.row('t').state).toBe('RUNNING');
-    core.advance(1_000);
-    expect(core.row('t').state).toBe('QUEUED');
-  });
-
-  it('moves a lease by at most one lease between two arrivals of a session', () => {
-    const { core, session } = running();
-    core.step({ kind: 'stalled', gapMs: LEASE_MS - 1_000 }, { kind: 'stalled', gapMs: 60_000 });
-    core.advance(LEASE_END_MS + LEASE_MS - 1);
-    expect(core.row('t').state).toBe('RUNNING');
-    core.step(core.frameInput(session), { kind: 'stalled', gapMs: 60_000 });
-    core.advance(LEASE_END_MS + LEASE_MS - 1);
-    expect(core.row('t').state).toBe('RUNNING');
-    core.advance(1);
-    expect(core.row('t').state).toBe('QUEUED');
-  });
-
-  it('moves the limits of attempts too, so that a report that waits in a socket comes first', () => {
-    const { core, session } = running({ timeoutMs: 10_000, retry: { maxAttempts: 1 } });
-    const limitMs = 10_000 + LIMIT_MS;
-    core.advanceAlive(limitMs - 5_000, session);
-    core.advance(9_000, { kind: 'stalled', gapMs: 9_000 });
-    expect(core.row('t').state).toBe('RUNNING');
-    expect(core.report(session, core.ref('t'))).toBe('');
-    expect(core.row('t').state).toBe('SUCCEEDED');
-  });
-
-  it('moves them by all of its length: old frames that are read first renew the lease, and the report comes on a later stream', () => {
-    const { core, session } = running({ timeoutMs: 1_000 });
-    const ref = core.ref('t');
-    core.monoMs += 60_000;
-    core.step({ kind: 'stalled', gapMs: 60_000 }, core.frameInput(session));
-    expect(core.row('t')).toMatchObject({ state: 'RUNNING', failureCount: 0 });
-    const again = core.hello('w', { sessionNumber: 2, unsentReports: [ref] });
-    expect(core.report(again, ref)).toBe('');
-    expect(core.row('t')).toMatchObject({ state: 'SUCCEEDED', failureCount: 0 });
-  });
-
-  it('moves the wait for workers after a restart too', () => {
-    const { core } = running();
-    core.restart();
-    core.advance(LEASE_END_MS + 500, { kind: 'stalled', gapMs: 1_000 });
-    expect(core.row('t').state).toBe('RUNNING');
-    core.advance(500);
-    expect(core.row('t').state).toBe('QUEUED');
   });
 });
 

@@ -420,3 +420,12 @@ export function reportOf(
     runMs: 10,
   };
 }
+
+/** Worker w with one attempt of task t, started. */
+export function running(options: Parameters<CoreDriver['submit']>[1] = {}): { core: CoreDriver; session: number } {
+  const core = new CoreDriver();
+  const session = core.hello('w');
+  core.submit('t', options);
+  core.start(session, core.ref('t'));
+  return { core, session };
+}
