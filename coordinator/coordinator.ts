@@ -316,10 +316,11 @@ export class Coordinator {
     if (disk === null) {
       this.#log.info('disk-recovered');
     } else {
-      const { folder, freeBytes, minFreeBytes } = disk;
+      const { folder, freeBytes, reusableBytes, minFreeBytes } = disk;
       const detail =
         'the disk of the store has too little room left for new tasks, which are refused; what runs still finishes; make room, or lower --min-free-bytes';
-      this.#log.warn({ folder, free_bytes: freeBytes, min_free_bytes: minFreeBytes, detail }, 'disk-low');
+      const bytes = { free_bytes: freeBytes, reusable_bytes: reusableBytes, min_free_bytes: minFreeBytes };
+      this.#log.warn({ folder, ...bytes, detail }, 'disk-low');
     }
     this.#observer?.onDiskLow(disk);
   }

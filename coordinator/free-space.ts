@@ -1,4 +1,4 @@
-import type { StoreDisk } from './store/store.js';
+import type { StoreDisk, StoreStats } from './store/store.js';
 
 /** The disk of the store, and what new tasks leave of it. */
 export interface DiskRoom extends StoreDisk {
@@ -10,6 +10,8 @@ export interface DiskRoom extends StoreDisk {
 const SLOT_BYTES = 1_048_576;
 /** New tasks are taken again when this share of the minimum is free on top of it: a file that breathes must not flood the log. */
 const AGAIN_SHARE = 1 / 16;
+/** What the store can use again counts as free, up to this share of the minimum: its log needs room of its own. */
+const LOG_SHARE = 1 / 4;
 
 /**
  * How far new tasks may fill the disk of the store. At a disk that is full nothing can be committed, not even the end of a task,
@@ -38,8 +40,13 @@ export class FreeSpace {
   /** What new tasks may take, in bytes. */
   get roomBytes(): number {
     if (this.#isLow) return 0;
-    if (this.#room === null || this.#room.minFreeBytes === 0) return Infinity;
-    return this.#room.freeBytes - this.#room.minFreeBytes;
+    return this.#aboveMinimum();
+  }
+
+  /** The store's figures, with the disk for its bound where that is nearer: whoever makes room by it makes room on the disk, too. */
+  bound(stats: StoreStats): StoreStats {
+    const limitBytes = stats.usedBytes + Math.max(0, this.#aboveMinimum());
+    return limitBytes < stats.limitBytes ? { ...stats, limitBytes } : stats;
   }
 
   /** Learns what the store has seen of its disk, and how many slots may still report a result. */
@@ -47,9 +54,16 @@ export class FreeSpace {
     const minFreeBytes = this.#minFreeBytes === 0 ? 0 : this.#minFreeBytes + slots * SLOT_BYTES;
     this.#room = disk === null ? null : { ...disk, minFreeBytes };
     const enoughBytes = this.#isLow ? minFreeBytes * (1 + AGAIN_SHARE) : minFreeBytes;
-    const isLow = disk !== null && disk.freeBytes < enoughBytes;
+    const isLow =
+      disk !== null && (disk.freeBytes + disk.reusableBytes < enoughBytes || disk.freeBytes < enoughBytes * LOG_SHARE);
     if (isLow === this.#isLow) return;
     this.#isLow = isLow;
     this.#onLow(isLow ? this.#room : null);
+  }
+
+  #aboveMinimum(): number {
+    if (this.#room === null || this.#room.minFreeBytes === 0) return Infinity;
+    const { freeBytes, reusableBytes, minFreeBytes } = this.#room;
+    return freeBytes + reusableBytes - minFreeBytes;
   }
 }

@@ -230,7 +230,9 @@ function addStoreGauges({ store, disk }: MetricsSources, registers: Registry[]):
   // A disk that does not tell compares with nothing: no alarm.
   const free = 'Bytes free on the disk of the store.';
   addGauge('remuda_store_free_bytes', free, () => disk()?.freeBytes ?? NaN, registers);
-  const minFree = 'Bytes free on the disk of the store below which new tasks are refused.';
+  const reusable = 'Bytes free within the file of the store, which new tasks fill first.';
+  addGauge('remuda_store_reusable_bytes', reusable, () => disk()?.reusableBytes ?? NaN, registers);
+  const minFree = 'Bytes free on the disk of the store and in its file below which new tasks are refused.';
   addGauge('remuda_store_min_free_bytes', minFree, () => disk()?.minFreeBytes ?? NaN, registers);
 }
 

@@ -5,6 +5,7 @@ import {
   GetFleetStatsResponseSchema,
   type FleetTotals,
   type GetFleetStatsResponse,
+  type StoreCounts,
 } from '../../proto/gen/remuda/v1/fleet_service_pb.js';
 import { answerJson } from './answer-json.js';
 import type { CliContext } from './cli-context.js';
@@ -80,15 +81,13 @@ function countFields({
   const stuck = attempts?.abandonedCount ?? 0;
   if (stuck > 0) fields.push(['', `${stuck} by attempts that do not stop (see: remuda workers)`]);
   if (store !== undefined) {
-    const { endedCount, deadLetterCount, usedBytes, limitBytes, freeBytes, minFreeBytes = 0n } = store;
+    const { endedCount, deadLetterCount, usedBytes, limitBytes } = store;
     fields.push(
       ['kept', `${endedCount} ended, of these ${deadLetterCount} dead letters`],
       ['store', `${bytesText(usedBytes)}${limitBytes > 0n ? ` of ${bytesText(limitBytes)}` : ''}`],
     );
-    if (freeBytes !== undefined) {
-      const refused = freeBytes < minFreeBytes ? ': new tasks are refused' : '';
-      fields.push(['disk', `${bytesText(freeBytes)} free, ${bytesText(minFreeBytes)} left to what runs${refused}`]);
-    }
+    const disk = diskText(store);
+    if (disk !== undefined) fields.push(['disk', disk]);
   }
   if (totals === undefined) return fields;
   const { submittedCount, assignedCount, succeededCount, deadLetteredCount, cancelledCount, expiredCount } = totals;
@@ -108,6 +107,14 @@ function countFields({
 }
 
 /** Only if there is something to tell: it is the one line that says that the machine is too slow, or stood still. */
+/** Undefined: the store is on none, or that does not tell. */
+function diskText({ freeBytes, reusableBytes = 0n, minFreeBytes = 0n }: StoreCounts): string | undefined {
+  if (freeBytes === undefined) return undefined;
+  const isLow = freeBytes + reusableBytes < minFreeBytes || freeBytes * 4n < minFreeBytes;
+  const inStore = reusableBytes > 0n ? ` and ${bytesText(reusableBytes)} in the store` : '';
+  return `${bytesText(freeBytes)} free${inStore}, ${bytesText(minFreeBytes)} left to what runs${isLow ? ': new tasks are refused' : ''}`;
+}
+
 function stallField({ stallCount, stalledMs }: FleetTotals): [string, string][] {
   if (stallCount === 0n) return [];
   return [['stalls', `${stallCount}, ${ms(Number(stalledMs))} in all: the coordinator did not run, or read nothing`]];

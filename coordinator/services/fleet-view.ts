@@ -7,6 +7,7 @@ import {
   GetFleetStatsResponseSchema,
   QueueSchema,
   StoreCountsSchema,
+  type StoreCounts,
   TaskCountsSchema,
   TypeCountsSchema,
   WorkerAttemptSchema,
@@ -22,6 +23,7 @@ import {
 import { HeartbeatSchema, TaskTypeOfferSchema } from '../../proto/gen/remuda/v1/worker_service_pb.js';
 import type * as core from '../core/outputs.js';
 import type { Engine } from '../engine.js';
+import type { DiskRoom } from '../free-space.js';
 import { drainView } from './drains.js';
 import { timeView } from './task-view.js';
 
@@ -121,7 +123,7 @@ export function statsView(
       deadLetterCount: BigInt(store.deadLetters),
       usedBytes: BigInt(store.usedBytes),
       limitBytes: BigInt(store.limitBytes),
-      ...(disk === null ? {} : { freeBytes: BigInt(disk.freeBytes), minFreeBytes: BigInt(disk.minFreeBytes) }),
+      ...(disk === null ? {} : diskView(disk)),
     }),
     drains: stats.drains.slice(0, MAX_DRAINS_SHOWN).map(drainView),
     types: stats.types.map(({ type, tasks, readyWorkers }) =>
@@ -132,6 +134,14 @@ export function statsView(
 
 function countsView({ scheduled, queued, running }: Readonly<core.TaskCounts>): TaskCounts {
   return create(TaskCountsSchema, { scheduledCount: scheduled, queuedCount: queued, runningCount: running });
+}
+
+function diskView({ freeBytes, reusableBytes, minFreeBytes }: DiskRoom): Partial<StoreCounts> {
+  return {
+    freeBytes: BigInt(freeBytes),
+    reusableBytes: BigInt(reusableBytes),
+    minFreeBytes: BigInt(minFreeBytes),
+  };
 }
 
 function totalsView(totals: Readonly<core.Totals>): FleetTotals {

@@ -48,10 +48,15 @@ function storeFull(): FleetError {
   });
 }
 
-function diskLow({ folder, freeBytes, minFreeBytes }: DiskRoom): FleetError {
-  const message = `the disk of the store has ${freeBytes} bytes free in ${folder}, and new tasks leave ${minFreeBytes} (--min-free-bytes and 1 MiB a slot) to those that run; make room there`;
+function diskLow({ folder, freeBytes, reusableBytes, minFreeBytes }: DiskRoom): FleetError {
+  const message = `the disk of the store has ${freeBytes} bytes free in ${folder}, and ${reusableBytes} in the store itself; new tasks leave ${minFreeBytes} (--min-free-bytes and 1 MiB a slot) to those that run; make room there`;
   return new FleetError(Code.RESOURCE_EXHAUSTED, 'STORE_FULL', message, {
-    metadata: { folder, free_bytes: String(freeBytes), min_free_bytes: String(minFreeBytes) },
+    metadata: {
+      folder,
+      free_bytes: String(freeBytes),
+      reusable_bytes: String(reusableBytes),
+      min_free_bytes: String(minFreeBytes),
+    },
     retryDelayMs: 1_000,
     quota: { subject: 'coordinator', description: `bytes free on the disk of the store: at least ${minFreeBytes}` },
   });

@@ -108,6 +108,8 @@ export interface StoreDisk {
   readonly folder: string;
   /** What an ordinary user may still write there, in bytes. */
   readonly freeBytes: number;
+  /** What is free within the store's file, where new rows go first, in bytes: it never gets smaller by itself. */
+  readonly reusableBytes: number;
 }
 
 /** Sizes, for bounds, metrics and people: as of the newest commit or look that was answered. */

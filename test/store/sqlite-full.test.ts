@@ -47,7 +47,7 @@ describe('SQLite store: a disk that is full', () => {
     const { disk, path } = smallDisk(context, 16);
     const store = storeAt(path);
     await store.open();
-    expect(store.stats().disk).toEqual({ folder: disk.folder, freeBytes: disk.freeBytes });
+    expect(store.stats().disk).toEqual({ folder: disk.folder, freeBytes: disk.freeBytes, reusableBytes: 0 });
     disk.fill(4 * MIB);
     const taskIds = await commitUntilFull(store, 100_000);
     expect(taskIds.length).toBeGreaterThan(10);

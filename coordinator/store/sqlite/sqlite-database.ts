@@ -62,9 +62,10 @@ export class SqliteDatabase {
       const statements = new SqliteStatements(db, this.#path);
       this.#epoch = statements.drawEpoch();
       const { open, ended, dead } = statements.countTasks();
-      const usedBytes = statements.usedBytes();
+      const { usedBytes, reusableBytes } = statements.pageBytes();
       const files = new StoreFiles(db, this.#path);
-      this.#figures = { openTasks: open, endedTasks: ended, deadLetters: dead, usedBytes, disk: files.disk() };
+      const disk = files.disk(reusableBytes);
+      this.#figures = { openTasks: open, endedTasks: ended, deadLetters: dead, usedBytes, disk };
       this.#file = { db, statements, reads: new SqliteReads(db, this.#path), files };
       const opened: OpenedStore = {
         longestLeaseMs: statements.meta('longest_lease_ms'),
@@ -109,7 +110,7 @@ export class SqliteDatabase {
         throw storeError('FENCED', this.#path, `epoch ${epoch} has been drawn, this coordinator has ${this.#epoch}`);
       }
       for (const [index, head] of heads.entries()) batch.apply(head, index);
-      const usedBytes = statements.usedBytes();
+      const { usedBytes, reusableBytes } = statements.pageBytes();
       db.exec('COMMIT');
       files.requireInPlace();
       this.#figures = {
@@ -117,7 +118,7 @@ export class SqliteDatabase {
         endedTasks: before.endedTasks + batch.endedTasks,
         deadLetters: before.deadLetters + batch.deadLetters,
         usedBytes,
-        disk: files.disk(),
+        disk: files.disk(reusableBytes),
       };
       return { text: JSON.stringify({ ...batch.answer, ...this.#figures }), blobs: batch.bodies.finish() };
     });
@@ -125,10 +126,10 @@ export class SqliteDatabase {
 
   /** The files and the disk, seen as by a commit. */
   look(): SqliteFigures {
-    return this.#guarded(({ files }) => {
+    return this.#guarded(({ files, statements }) => {
       files.requireWhole();
       files.requireInPlace();
-      this.#figures = { ...this.#figures, disk: files.disk() };
+      this.#figures = { ...this.#figures, disk: files.disk(statements.pageBytes().reusableBytes) };
       return this.#figures;
     });
   }

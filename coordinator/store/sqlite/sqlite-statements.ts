@@ -94,10 +94,10 @@ export class SqliteStatements {
     };
   }
 
-  /** Bytes of the pages in use; within a transaction, as it leaves them. */
-  usedBytes(): number {
+  /** Bytes of the pages in use, and of those that are free within the file; within a transaction, as it leaves them. */
+  pageBytes(): { readonly usedBytes: number; readonly reusableBytes: number } {
     const [total = 0, free = 0, pageBytes = 0] = this.#pages.map((page) => (page.get() as unknown as [number])[0]);
-    return (total - free) * pageBytes;
+    return { usedBytes: (total - free) * pageBytes, reusableBytes: free * pageBytes };
   }
 
   /** False if there is a row of that id. */

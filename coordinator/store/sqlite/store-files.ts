@@ -63,11 +63,15 @@ export class StoreFiles {
     this.#log.requireInPlace();
   }
 
-  /** The file system beneath, as it is now; null if it does not tell. */
-  disk(): StoreDisk | null {
+  /**
+   * The file system beneath, as it is now; null if it does not tell.
+   *
+   * @param reusableBytes What is free within the database
+   */
+  disk(reusableBytes: number): StoreDisk | null {
     try {
       const { bavail, bsize } = statfsSync(this.#folder);
-      return { folder: this.#folder, freeBytes: bavail * bsize };
+      return { folder: this.#folder, freeBytes: bavail * bsize, reusableBytes };
     } catch {
       return null;
     }

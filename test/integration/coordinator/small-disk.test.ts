@@ -5,6 +5,7 @@ import { status as Code } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it, type TestContext } from 'vitest';
 import { FleetService } from '../../../proto/gen/remuda/v1/fleet_service_pb.js';
 import { TaskState } from '../../../proto/gen/remuda/v1/task_pb.js';
+import { TaskService } from '../../../proto/gen/remuda/v1/task_service_pb.js';
 import { endPrograms, startCoordinator, type Program } from '../../support/programs.js';
 import { SmallDisk } from '../../support/small-disk.js';
 import { Stubs } from '../../support/stubs.js';
@@ -75,6 +76,28 @@ describe('a coordinator whose disk fills', () => {
     await said(program, 'disk-recovered');
     expect(await stubs.submit({ type: 'echo' })).toMatchObject({ alreadyExisted: false });
     expect(program.lines.filter(({ json }) => json?.['msg'] === 'disk-low')).toHaveLength(1);
+  });
+
+  it('takes new tasks again where others have gone, though its file keeps its size', async (context) => {
+    const { folder } = smallDisk(context, 48);
+    const { program, address } = await startCoordinator([
+      ...['--store', `sqlite:${join(folder, 'remuda.db')}`, '--min-free-bytes', String(16 * MIB)],
+    ]);
+    using stubs = new Stubs(address);
+    const taskIds: string[] = [];
+    const submit = () => stubs.submit({ type: 'nobody', payload: payload(200_000) });
+    const fill = async (): Promise<void> => {
+      while (taskIds.length < 200) taskIds.push((await submit()).taskId);
+    };
+    const refused = await errorOf(fill());
+    expect(refused).toMatchObject({ reason: 'STORE_FULL', metadata: { reusable_bytes: expect.any(String) } });
+    await said(program, 'disk-low');
+    await Promise.all(taskIds.map((taskId) => stubs.call(TaskService.method.cancelTask, { taskId }).response));
+    await stubs.call(TaskService.method.deleteTasks, { taskIds }).response;
+    await said(program, 'disk-recovered');
+    expect(await submit()).toMatchObject({ alreadyExisted: false });
+    const { store } = await stubs.call(FleetService.method.getFleetStats, {}).response;
+    expect(Number(store?.reusableBytes)).toBeGreaterThan(8 * MIB);
   });
 
   it('repeats what a full disk refuses, and loses nothing that it has acknowledged', async (context) => {

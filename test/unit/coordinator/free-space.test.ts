@@ -6,8 +6,8 @@ const MIB = 1_048_576;
 function setup(minFreeBytes: number) {
   const told: (DiskRoom | null)[] = [];
   const space = new FreeSpace(minFreeBytes, (room) => told.push(room));
-  const see = (freeMib: number, slots = 0): number => {
-    space.see({ folder: '/var', freeBytes: freeMib * MIB }, slots);
+  const see = (freeMib: number, slots = 0, reusableMib = 0): number => {
+    space.see({ folder: '/var', freeBytes: freeMib * MIB, reusableBytes: reusableMib * MIB }, slots);
     return space.roomBytes;
   };
   return { told, space, see };
@@ -18,7 +18,7 @@ describe('free space', () => {
     const { space, see, told } = setup(256 * MIB);
     expect(see(300)).toBe(44 * MIB);
     expect(see(300, 40)).toBe(4 * MIB);
-    expect(space.room).toEqual({ folder: '/var', freeBytes: 300 * MIB, minFreeBytes: 296 * MIB });
+    expect(space.room).toEqual({ folder: '/var', freeBytes: 300 * MIB, reusableBytes: 0, minFreeBytes: 296 * MIB });
     expect(told).toEqual([]);
   });
 
@@ -27,7 +27,7 @@ describe('free space', () => {
     see(300, 40);
     expect(see(299, 44)).toBe(0);
     expect(see(100, 44)).toBe(0);
-    expect(told).toEqual([{ folder: '/var', freeBytes: 299 * MIB, minFreeBytes: 300 * MIB }]);
+    expect(told).toEqual([{ folder: '/var', freeBytes: 299 * MIB, reusableBytes: 0, minFreeBytes: 300 * MIB }]);
   });
 
   it('gives room again only when a sixteenth more is free, and then at once', () => {
@@ -37,6 +37,36 @@ describe('free space', () => {
     expect(see(272)).toBe(16 * MIB);
     expect(see(256)).toBe(0);
     expect(told).toEqual([expect.objectContaining({ freeBytes: 255 * MIB }), null]);
+  });
+
+  it('counts what is free within the store, down to a quarter of the minimum on the disk for its log', () => {
+    const { see, told } = setup(256 * MIB);
+    expect([see(200, 0, 100), see(64, 0, 300)]).toEqual([44 * MIB, 108 * MIB]);
+    expect(see(63, 0, 300)).toBe(0);
+    expect(see(67, 0, 300)).toBe(0);
+    expect(see(68, 0, 300)).toBe(112 * MIB);
+    expect(told).toHaveLength(2);
+  });
+
+  it('is the bound of the store where that is farther', () => {
+    const { space, see } = setup(256 * MIB);
+    const stats = {
+      openTasks: 1,
+      endedTasks: 2,
+      deadLetters: 0,
+      usedBytes: 90 * MIB,
+      limitBytes: 100 * MIB,
+      disk: null,
+    };
+    const limitMib = (): number => space.bound(stats).limitBytes / MIB;
+    expect(limitMib()).toBe(100);
+    see(270);
+    expect(limitMib()).toBe(100);
+    see(250, 0, 11);
+    expect(limitMib()).toBe(95);
+    see(100);
+    expect(limitMib()).toBe(90);
+    expect(space.bound(stats)).toEqual({ ...stats, limitBytes: 90 * MIB });
   });
 
   it('leaves the disk to itself with a minimum of 0', () => {

@@ -981,7 +981,8 @@ export const TaskService: GenService<{
     output: typeof RequeueTasksResponseSchema;
   },
   /**
-   * DeleteTasks removes tasks that have ended, dead letters above all, with payload and result, each judged by itself.
+   * DeleteTasks removes tasks that have ended, dead letters above all, with payload and result, each judged by itself. Their ids
+   * are free again: a repeat of a submit that is still on its way makes a new task.
    *
    * Errors of one: NOT_FOUND / TASK_NOT_FOUND or PURGED; FAILED_PRECONDITION / TASK_NOT_ENDED (cancel it first). Of the whole
    * call: as RequeueTasks.
