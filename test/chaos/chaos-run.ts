@@ -7,7 +7,7 @@ import { Prng } from '../sim/random.js';
 import { Auditor } from './auditor.js';
 import { commandOf, type ChaosOptions } from './chaos-options.js';
 import type { ChaosReport } from './chaos-report.js';
-import { ChaosDisk, DISK_MIB } from './disk.js';
+import { ChaosDisk, diskMib } from './disk.js';
 import { planFaults } from './fault-plan.js';
 import { FaultPlayer } from './fault-player.js';
 import { ChaosFleet, FLEET_SHAPES, FLEET_TIMES, RUN_ENV, type FleetShape } from './fleet.js';
@@ -54,7 +54,7 @@ export async function runChaos(terms: ChaosTerms): Promise<ChaosOutcome> {
   const mark = `${RUN_ENV}=${folder}`;
   // In the environment of all that is started from here.
   process.env[RUN_ENV] = folder;
-  const disk = ChaosDisk.make(join(folder, 'disk'), terms.noMount === null);
+  const disk = ChaosDisk.make(join(folder, 'disk'), terms.noMount === null, diskMib(options));
   const killAll = (): void => killProcessesWith(mark);
   process.once('exit', killAll);
   let keeps = true;
@@ -109,7 +109,7 @@ async function perform(terms: ChaosTerms, folder: string, disk: ChaosDisk, mark:
     restMs: Math.round(restMs),
     machine: machineFacts(folder),
     times: FLEET_TIMES,
-    fleet: describe(shape, options.rate, fullDiskSkipped === null),
+    fleet: describe(shape, options.rate, fullDiskSkipped === null ? diskMib(options) : null),
     fullDiskSkipped,
     verdict: judge(readLedger(ledgerFolder), { left, keptMs: KEPT_MS }),
   };
@@ -174,9 +174,9 @@ async function lingering(mark: string): Promise<string[]> {
   return (processesWith(mark) ?? []).map(({ pid, commandLine }) => `process ${pid} is still there: ${commandLine}`);
 }
 
-function describe({ workers, gone, clients }: FleetShape, rate: number, canFillDisk: boolean): string {
+function describe({ workers, gone, clients }: FleetShape, rate: number, tmpfsMib: number | null): string {
   const parts = [
-    `a coordinator (SQLite on ${canFillDisk ? `a tmpfs of ${DISK_MIB} MiB` : 'a plain folder'})`,
+    `a coordinator (SQLite on ${tmpfsMib === null ? 'a plain folder' : `a tmpfs of ${tmpfsMib} MiB`})`,
     'a supervisor with 2 processes',
     `${workers.length} workers that are started again`,
     `${gone.length} that are gone for good and replaced by others`,

@@ -3,8 +3,15 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** Above what the coordinator wants to see free before it takes new tasks, so that an empty disk is no fault. */
-export const DISK_MIB = 384;
+/** What the coordinator wants to see free before it takes new tasks, its slots' share included, and as much again. */
+const SPARE_MIB = 384;
+/** More than a task leaves in the store: in this time none is purged. */
+const TASK_MIB = 0.02;
+
+/** So that an empty disk is no fault before the run is over. */
+export function diskMib({ forMs, rate }: { readonly forMs: number; readonly rate: number }): number {
+  return SPARE_MIB + Math.ceil((forMs / 1_000) * rate * TASK_MIB);
+}
 
 /** The last bytes go in small pieces, so that nothing of use is left. */
 const PIECES = [Buffer.alloc(4_194_304, 1), Buffer.alloc(4_096, 1)];
@@ -24,10 +31,10 @@ export class ChaosDisk {
   /**
    * @param mayMount False outside a mount namespace of our own: what is mounted there would outlive a kill -9 of the harness
    */
-  static make(folder: string, mayMount: boolean): ChaosDisk {
+  static make(folder: string, mayMount: boolean, mebibytes: number): ChaosDisk {
     mkdirSync(folder);
     if (!mayMount) return new ChaosDisk(folder, 'no mount namespace of our own to mount a tmpfs in');
-    const { status, stderr, error } = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_MIB}m`, 'tmpfs', folder]);
+    const { status, stderr, error } = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${mebibytes}m`, 'tmpfs', folder]);
     if (status === 0) return new ChaosDisk(folder, null);
     return new ChaosDisk(folder, `mounting a tmpfs was refused: ${error?.message ?? String(stderr).trim()}`);
   }
