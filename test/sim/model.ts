@@ -204,7 +204,7 @@ export class Model {
     const task = this.tasks.get(ref.taskId);
     if (task === undefined) {
       this.fail('only what was submitted is handed out', attemptKey(ref));
-    } else if (ref.attempt <= task.newestAttempt) {
+    } else if (ref.attempt <= task.newestAttempt && !task.deleteAsked) {
       this.fail("attempts' numbers rise", `${attemptKey(ref)} to ${process} after ${task.newestAttempt}`);
     } else {
       task.newestAttempt = ref.attempt;
@@ -221,6 +221,7 @@ export class Model {
     if (outcome === AttemptOutcome.SUCCEEDED) task.acceptedSuccess.add(ref.attempt);
     if (outcome === AttemptOutcome.FAILED || outcome === AttemptOutcome.TIMED_OUT)
       task.acceptedFailures.add(ref.attempt);
+    if (task.deleteAsked) return;
     if (task.acceptedSuccess.size > 1) {
       this.fail('exactly one attempt ends a task', `${ref.taskId}: ${[...task.acceptedSuccess].join(', ')}`);
     }
@@ -285,6 +286,11 @@ export class Model {
     this.#repeated.add(process);
   }
 
+  /** True if processes of this worker_id have had one incarnation, or have it. */
+  hasRepeats(workerId: string): boolean {
+    return [...this.#repeated].some((process) => process.startsWith(`${workerId}~`));
+  }
+
   /** An operator has been told that workers which fit the pattern are drained. */
   drains(pattern: string): void {
     this.#drained = pattern;
@@ -315,13 +321,14 @@ export class Model {
   }
 
   #checkWish(
-    { plan, attempts, requeuesAsked }: SeenTask,
+    { plan, attempts, requeuesAsked, deleteAsked }: SeenTask,
     { ref, process, type, timeoutMs }: SeenAttempt,
     { labels }: SeatPlan,
   ): void {
     const { spec } = plan;
     const key = attemptKey(ref);
-    const isSure = !attempts.some((attempt) => this.#repeated.has(attempt.process));
+    // Once it is deleted, a repeat of its submit that comes late is another task.
+    const isSure = !deleteAsked && !attempts.some((attempt) => this.#repeated.has(attempt.process));
     if (spec.retry.maxAttempts === 1 && attempts.length > 1 + requeuesAsked && isSure) {
       this.fail('max_attempts 1 is started at most once', `${key} in ${process}, before: ${attempts[0]?.process}`);
     }
@@ -344,6 +351,11 @@ export class Model {
     const cap = taskTypes.find((offered) => offered.type === type)?.slots ?? 0;
     const ofType = [...running].filter((other) => other.type === type).length;
     if (cap > 0 && ofType > cap) this.fail('a worker runs no more than its cap of a type', `${process}: ${ofType}`);
+  }
+
+  /** True if handlers run in this process. */
+  isBusy(process: string): boolean {
+    return (this.#running.get(process)?.size ?? 0) > 0;
   }
 
   /** A handler's signal aborts. */

@@ -39,6 +39,9 @@ export class SimStream {
   #coordinator: StreamSide | null = null;
   /** Whose kernel has its dial, while that process stands still. */
   #waitsFor: StreamAcceptor | null = null;
+  #watch: { readonly fits: (bytes: Uint8Array) => boolean; readonly act: () => void } | null = null;
+  /** For how long what follows the dial is on its way. */
+  #lateMs = 0;
 
   constructor(
     private readonly network: SimNetwork,
@@ -81,6 +84,11 @@ export class SimStream {
   }
 
   fromWorker(bytes: Uint8Array): void {
+    if (this.#watch?.fits(bytes) === true) {
+      const { act } = this.#watch;
+      this.#watch = null;
+      act();
+    }
     this.#toCoordinator.send({ t: 'frame', bytes });
   }
 
@@ -131,6 +139,16 @@ export class SimStream {
     if (direction !== 'toCoordinator') this.#toWorker.hold(untilMs);
   }
 
+  /** Something happens to the line just as the worker writes such a frame: once, and before the frame is on its way. */
+  whenWorkerSends(fits: (bytes: Uint8Array) => boolean, act: () => void): void {
+    this.#watch = { fits, act };
+  }
+
+  /** What comes after its dial is late. */
+  holdAfterDial(forMs: number): void {
+    this.#lateMs = forMs;
+  }
+
   /** Nothing gets through in this direction, or both; each side notices after a while, or never (null). */
   cut(direction: Direction, workerNoticesMs: number | null, coordinatorNoticesMs: number | null): void {
     if (direction !== 'toWorker') this.#toCoordinator.break();
@@ -156,6 +174,7 @@ export class SimStream {
       this.#coordinator = isDead ? null : (acceptor?.accept(this) ?? null);
       if (this.#coordinator === null) this.#toWorker.send({ t: 'end', end: REFUSED });
       else if (this.service === 'tasks') this.#toWorker.send({ t: 'opened' });
+      if (this.#lateMs > 0) this.hold(this.#lateMs, 'toCoordinator');
       return;
     }
     if (item.t === 'end') this.#endCoordinator(item.end);
@@ -220,7 +239,7 @@ export class SimNetwork {
     // What it says gets lost, until it gives up by itself.
     if ((this.#unreachable.get(host) ?? 0) > nowMs) stream.cut('both', null, null);
     const lateMs = this.#late.get(host);
-    if (lateMs !== undefined) stream.hold(lateMs, 'toCoordinator');
+    if (lateMs !== undefined) stream.holdAfterDial(lateMs);
     this.#late.delete(host);
     this.#partitions = this.#partitions.filter(({ untilMs }) => untilMs > nowMs);
     for (const { separates, untilMs, direction } of this.#partitions) {
@@ -229,7 +248,10 @@ export class SimNetwork {
     return stream;
   }
 
-  /** What the next stream of this host says arrives so late that another may have been dialled by then. */
+  /**
+   * What the next stream of this host says arrives so late that another may have been dialled by then: a proxy has answered the dial
+   * and kept the rest.
+   */
   delayDial(host: string, forMs: number): void {
     this.#late.set(host, forMs);
   }

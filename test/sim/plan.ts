@@ -153,6 +153,7 @@ function drawFaults(random: Prng, stretch: number): FaultPlan {
     cut: often(0.6, 6_000),
     delay: often(0.6, 6_000),
     fade: often(0.3, 15_000),
+    lateReport: often(0.4, 8_000),
     lateDial: often(0.3, 12_000),
     partition: often(0.4, 20_000),
     slowReader: often(0.4, 12_000),

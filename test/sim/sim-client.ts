@@ -61,25 +61,33 @@ export class SimClient {
   read(): void {
     const { model } = this.parts;
     const { taskId } = this.plan;
-    const { deleted: wasDeleted, toldMs: toldBefore } = this.#seen;
+    const { deleted: wasDeleted, toldMs: toldBefore, acknowledged: wasAcknowledged } = this.#seen;
     this.#caller.call(
       (token) => ({ kind: 'getTask', token, taskId: this.plan.taskId }),
       ANSWER_TIMEOUT_MS,
       (reply) => {
         if (reply?.kind === 'task') {
-          if (wasDeleted) model.fail('a task that was deleted is gone', taskId);
           // A stream may have told the end before this older answer came.
           const isOld = toldBefore !== this.#seen.toldMs && !hasEnded(reply.task.row.state);
-          if (!isOld) this.#learn(reply);
+          if (wasDeleted) this.#comesBack();
+          else if (!isOld) this.#learn(reply);
         }
         if (reply?.kind === 'taskNotFound') {
-          model.read(taskId, null);
+          // A stream may have told that it was taken before this older answer came.
+          if (wasAcknowledged || !this.#seen.acknowledged) model.read(taskId, null);
           // It was never taken, and nobody will submit it again; or it is deleted.
           if (this.plan.careless || this.#gaveUp || this.#seen.deleteAsked) this.#absent = true;
         }
         return true;
       },
     );
+  }
+
+  /** After it was deleted. A repeat of its submit, held up on a stream that was given up, makes another task of its id. */
+  #comesBack(): void {
+    const { model } = this.parts;
+    if (this.plan.mode === 'stream') this.#absent = true;
+    else model.fail('a task that was deleted is gone', this.plan.taskId);
   }
 
   #submit(): void {
@@ -90,12 +98,13 @@ export class SimClient {
 
   #stream(): void {
     if (this.#gaveUp) return;
-    const { model, stream } = this.parts;
+    const { model, stream, trace } = this.parts;
     const { taskId } = this.plan;
     model.submits(this.plan);
     this.#streamCall = stream.call('run', taskId, {
       accepted: () => {
         model.acknowledged(taskId);
+        trace.add('client', `${taskId.slice(0, 8)} is accepted`);
         // Somebody else wants to hear of it too.
         if (this.plan.contradicts) this.#later(10_000, () => this.#awaitToo());
       },
@@ -187,6 +196,7 @@ export class SimClient {
 
   /** No submit before this one got through in time, so there is no such task; one that was acknowledged would be lost. */
   #tooLate(): void {
+    this.parts.trace.add('client', `${this.plan.taskId.slice(0, 8)} is too late`);
     this.parts.model.read(this.plan.taskId, null);
     this.#absent = true;
   }

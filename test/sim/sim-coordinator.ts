@@ -2,7 +2,7 @@ import { status as Code } from '@grpc/grpc-js';
 import type { CoreConfig } from '../../coordinator/core/config.js';
 import type { Input, ProcessEnd } from '../../coordinator/core/inputs.js';
 import { checkInvariants } from '../../coordinator/core/invariants.js';
-import type { SessionOutput } from '../../coordinator/core/outputs.js';
+import type { CoreEvent, SessionOutput } from '../../coordinator/core/outputs.js';
 import type { ReplyToken } from '../../coordinator/core/task.js';
 import { Engine, type EngineReply } from '../../coordinator/engine.js';
 import type { SessionTerms } from '../../coordinator/session/session.js';
@@ -11,6 +11,7 @@ import type { MemoryDisk } from '../../coordinator/store/memory-store.js';
 import { FleetError } from '../../proto/fleet-error.js';
 import { SimProcess, type SimClock, type WallClock } from './clock.js';
 import { CrashTrap, type CrashPoint } from './crash-points.js';
+import { Hearing } from './hearing.js';
 import type { Model } from './model.js';
 import type { SimNetwork } from './network.js';
 import type { Prng } from './random.js';
@@ -40,6 +41,8 @@ export interface CoordinatorParts {
 }
 
 const MIB = 1_048_576;
+/** Says the core of a worker that is lost for no other reason. */
+const SILENT = 'its lease is over';
 const INBOX = { maxInputs: 16_384, maxBytes: 64 * MIB, batchInputs: 2_048, batchBytes: 8 * MIB };
 /** How long workers may take to hear that the coordinator will be back. */
 const ANNOUNCE_MS = 500;
@@ -57,12 +60,14 @@ export class SimCoordinator {
   readonly sessions: SimSessionHost;
   readonly taskStreams: SimTaskStreams;
   readonly #trap = new CrashTrap();
+  readonly #hearing: Hearing;
   #listening = false;
   #stopping = false;
 
   constructor(private readonly parts: CoordinatorParts) {
     const { clock, wall, drift, random, disk, weather, config, terms, model, trace } = parts;
     this.process = new SimProcess(clock, { rate: 1 + random.between(-drift, drift), wall });
+    this.#hearing = new Hearing(config);
     this.#store = new SimStore({
       ...{ process: this.process, random: random.fork(), weather, disk },
       reach: (point) => this.#trap.reach(point),
@@ -75,9 +80,13 @@ export class SimCoordinator {
       runtime: this.process,
       // Small batches: what has arrived and is not in one yet must not be judged as silence.
       inbox: { ...INBOX, batchInputs: core.pick([2_048, 2_048, 8, 2]) },
-      checkInvariants,
+      checkInvariants: (state) => {
+        checkInvariants(state);
+        this.#hearing.judges(this.process.monoMs);
+      },
       onFatal: (error, exitCode) => this.#giveUp('the coordinator never gives up', exitCode, error),
       onEvent: (event) => {
+        this.#checkLoss(event);
         const who = 'taskId' in event ? event.taskId.slice(0, 8) : 'workerId' in event ? event.workerId : '';
         trace.add(
           'core',
@@ -90,6 +99,7 @@ export class SimCoordinator {
       listens: () => this.listening,
       append: (input, bytes) => this.#engine.append(input, bytes),
       reach: (point) => this.#trap.reach(point),
+      hearing: this.#hearing,
     });
     this.taskStreams = new SimTaskStreams({
       ...{ process: this.process, engine: this.#engine, model, taskOf: parts.taskOf },
@@ -142,7 +152,11 @@ export class SimCoordinator {
   stall(forMs: number): void {
     if (this.process.stalled) return;
     this.parts.trace.add('coordinator', `stands still for ${forMs.toFixed(0)}`);
-    this.process.stall(forMs, () => this.parts.network.pumpAll());
+    const sinceMs = this.process.monoMs;
+    this.process.stall(forMs, () => {
+      this.#hearing.stood(this.process.monoMs - sinceMs);
+      this.parts.network.pumpAll();
+    });
   }
 
   /** The process vanishes; `silently`: with its machine, so that nobody is told. */
@@ -206,6 +220,15 @@ export class SimCoordinator {
   /** Invariant 1: what is acknowledged is on the disk. */
   #checkDurable(reply: EngineReply): void {
     if (reply.kind === 'submitted') this.parts.model.submitIsDurable(reply.taskId, this.#store.rowOnDisk(reply.taskId));
+  }
+
+  /** Section 3: nobody is given up for a silence in which the coordinator could have heard nobody. */
+  #checkLoss(event: CoreEvent): void {
+    if (event.name !== 'worker-lost' || event.message !== SILENT) return;
+    // Of two processes with one incarnation each undoes what the other's frames say.
+    if (this.parts.model.hasRepeats(event.workerId)) return;
+    const fault = this.#hearing.faultOfLoss(event.incarnation);
+    if (fault !== undefined) this.parts.model.fail('a worker has its whole lease', `${event.workerId}: ${fault}`);
   }
 
   #deliver(sessionId: number, outputs: readonly SessionOutput[]): void {

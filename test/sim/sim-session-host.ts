@@ -13,7 +13,8 @@ import {
 import type { StreamEnd } from '../../client/frame-stream.js';
 import type { SimProcess } from './clock.js';
 import type { CrashPoint } from './crash-points.js';
-import type { Model } from './model.js';
+import type { Hearing, HeardSession } from './hearing.js';
+import { isHostile, type Model } from './model.js';
 import type { SimStream, StreamAcceptor, StreamSide } from './network.js';
 import type { Trace } from './trace.js';
 
@@ -23,6 +24,7 @@ export interface SessionHostParts {
   readonly terms: SessionTerms;
   readonly model: Model;
   readonly trace: Trace;
+  readonly hearing: Hearing;
   /** False: no new stream is taken. */
   readonly listens: () => boolean;
   /** The engine takes an input. The simulated inbox is never full, so no stream is paused. */
@@ -35,6 +37,15 @@ interface Hosted {
   readonly session: Session;
   readonly stream: SimStream;
   over: boolean;
+  /** Null: it has said none. */
+  hello: HelloNote | null;
+}
+
+interface HelloNote {
+  readonly session: HeardSession;
+  readonly atMs: number;
+  /** It was taken, and so counts as heard. */
+  heard: boolean;
 }
 
 const TICK_MS = 100;
@@ -83,7 +94,7 @@ export class SimSessionHost implements StreamAcceptor, SessionGateway {
     const sessionId = this.#nextSessionId;
     this.#nextSessionId += 1;
     const session = new Session(sessionId, this.parts.terms, this.parts.process.monoMs);
-    const hosted: Hosted = { session, stream, over: false };
+    const hosted: Hosted = { session, stream, over: false, hello: null };
     this.#hosted.set(sessionId, hosted);
     const alive = (run: () => void): void => this.parts.process.arrive(() => !hosted.over && run());
     return {
@@ -101,15 +112,35 @@ export class SimSessionHost implements StreamAcceptor, SessionGateway {
   deliver(sessionId: number, outputs: readonly SessionOutput[]): void {
     const hosted = this.#hosted.get(sessionId);
     if (hosted === undefined) return;
-    hosted.session.deliver(outputs);
+    const { session, hello } = hosted;
+    session.deliver(outputs);
+    if (hello?.heard === false && session.state.t === 'Open') {
+      hello.heard = true;
+      this.parts.hearing.frame(hello.session, hello.atMs);
+    }
     this.#flush(hosted);
   }
 
   #frame(hosted: Hosted, bytes: Uint8Array): void {
     if (this.parts.reach('frame')) return;
-    hosted.session.frame(this.parts.process.monoMs, decode(bytes), bytes.byteLength);
+    const frame = decode(bytes);
+    hosted.hello = this.#note(hosted, frame);
+    hosted.session.frame(this.parts.process.monoMs, frame, bytes.byteLength);
     this.#pass(hosted);
     this.#markDirty(hosted);
+  }
+
+  #note({ session, stream, hello }: Hosted, frame: ConnectRequest | undefined): HelloNote | null {
+    // A hostile one may claim to be anybody.
+    if (isHostile(stream.host)) return null;
+    const { monoMs } = this.parts.process;
+    if (hello === null) {
+      if (frame?.hello === undefined) return null;
+      this.parts.hearing.hello(frame.hello);
+      return { session: frame.hello, atMs: monoMs, heard: false };
+    }
+    if (session.state.t === 'Open') this.parts.hearing.frame(hello.session, monoMs);
+    return hello;
   }
 
   #pass(hosted: Hosted): void {
@@ -141,6 +172,7 @@ export class SimSessionHost implements StreamAcceptor, SessionGateway {
     this.#pass(hosted);
     if (session.state.t !== 'Ended') return;
     const { error } = session.state;
+    this.#checkEnd(hosted, error);
     hosted.over = true;
     this.#hosted.delete(session.sessionId);
     this.parts.trace.add('coordinator', `session ${session.sessionId} of ${stream.host} ends ${error?.reason ?? ''}`);
@@ -149,6 +181,13 @@ export class SimSessionHost implements StreamAcceptor, SessionGateway {
         ? { code: 'OK', reason: '', message: '' }
         : { code: Code[error.code], reason: error.reason, message: error.message },
     );
+  }
+
+  /** Section 7: of two streams of one process the newer one stays, whichever is heard last. */
+  #checkEnd({ session, stream, hello }: Hosted, error: FleetError | null): void {
+    const { hearing, model } = this.parts;
+    if (error?.reason !== 'STALE_SESSION' || hello === null || model.hasRepeats(session.workerId)) return;
+    if (hearing.isNewest(hello.session)) model.fail('the newest stream of a process stays', stream.host);
   }
 
   #tick(): void {

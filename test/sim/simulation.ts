@@ -143,6 +143,8 @@ class Simulation {
     const victims: Victims = {
       ...{ clock, random: this.#random.fork(), trace: this.#trace, network: this.#network },
       ...{ weather: this.#weather, seats: this.#seats, wall: this.#wall },
+      leaseMs: this.#plan.leaseMs,
+      isBusy: (process) => this.#model.isBusy(process),
       coordinator,
       operator,
       dialHostile: (kind) => new SimHostile({ ...parts, network: this.#network, coordinator }, kind).start(),

@@ -1,7 +1,10 @@
+import { fromBinary } from '@bufbuild/protobuf';
+import { AttemptOutcome } from '../../../proto/gen/remuda/v1/task_pb.js';
+import { ConnectRequestSchema } from '../../../proto/gen/remuda/v1/worker_service_pb.js';
 import { SCRIPTS, type HostileKind } from '../hostile-scripts.js';
 import type { Direction } from '../network.js';
 import { oneOf } from '../random.js';
-import type { Fault } from './victims.js';
+import { busyWorkerStream, type Fault } from './victims.js';
 
 const HOSTILE_KINDS = Object.keys(SCRIPTS) as HostileKind[];
 const DIRECTIONS: readonly Direction[] = ['both', 'toWorker', 'toCoordinator'];
@@ -28,14 +31,42 @@ export const networkFaults = {
   },
 
   /** The last acknowledgement comes late, and nothing that is said after what it is of arrives: whose lease counts from when? */
-  fade({ random, network, trace }) {
-    const stream = oneOf(random, [...network.streams]);
+  fade(victims) {
+    const { clock, random, network, trace, leaseMs } = victims;
+    const stream = busyWorkerStream(victims);
     if (stream === undefined) return;
-    const lateMs = random.pick([1_500, random.between(500, 10_000)]);
-    trace.add('FAULT', `${stream.host} hears late by ${lateMs.toFixed(0)}, and is not heard`);
+    const lateMs = leaseMs * random.between(0.3, 0.9);
+    trace.add('FAULT', `${stream.host} hears late by ${lateMs.toFixed(0)}, and is soon not heard`);
     stream.hold(lateMs, 'toWorker');
-    stream.cut('toCoordinator', null, null);
-    network.isolate(stream.host, random.between(5_000, 40_000));
+    // Until then something arrives that is worth an acknowledgement.
+    clock.after(lateMs * random.between(0, 0.9), () => {
+      stream.cut('toCoordinator', null, null);
+      network.isolate(stream.host, random.between(5_000, 40_000));
+    });
+  },
+
+  /** The line fails just as a report leaves, which then arrives about when the coordinator has judged by itself, or not at all. */
+  lateReport(victims) {
+    const { random, network, trace, leaseMs } = victims;
+    const stream = busyWorkerStream(victims);
+    if (stream === undefined) return;
+    const isAny = random.chance(0.3);
+    const forMs = leaseMs + random.between(-500, 1_500);
+    const isKept = random.chance(0.6);
+    const fits = (bytes: Uint8Array): boolean =>
+      fromBinary(ConnectRequestSchema, bytes).reports.some(
+        ({ outcome }) => isAny || outcome === AttemptOutcome.TIMED_OUT,
+      );
+    trace.add('FAULT', `the line of ${stream.host} is to fail at its next report`);
+    stream.whenWorkerSends(fits, () => {
+      trace.add('FAULT', `the report of ${stream.host} is ${isKept ? 'late' : 'lost'}, ${forMs.toFixed(0)}`);
+      if (isKept) {
+        stream.hold(forMs, 'toCoordinator');
+      } else {
+        stream.cut('both', null, null);
+        network.isolate(stream.host, forMs);
+      }
+    });
   },
 
   /** Of two streams of one process the older may be heard last. */

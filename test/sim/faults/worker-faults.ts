@@ -1,5 +1,5 @@
 import { oneOf } from '../random.js';
-import { standstillMs, type Fault } from './victims.js';
+import { busyWorkerStream, standstillMs, type Fault } from './victims.js';
 
 /** Faults of worker processes, and what is none and as disturbing. */
 export const workerFaults = {
@@ -32,17 +32,18 @@ export const workerFaults = {
   },
 
   /** The loser is acknowledged for as long as the takeover is being written, and then hears nothing: not even that it has lost. */
-  unheardTakeover({ clock, random, seats, weather, network, trace }) {
-    const seat = random.pick(seats);
-    const stream = [...network.streams].find(({ host }) => seat.alive.some(({ name }) => name === host));
-    if (stream === undefined) return;
+  unheardTakeover(victims) {
+    const { clock, random, seats, weather, network, trace } = victims;
+    const stream = busyWorkerStream(victims);
+    const seat = seats.find(({ alive }) => alive.some(({ name }) => name === stream?.host));
+    if (stream === undefined || seat === undefined) return;
     trace.add('FAULT', `another process takes over ${seat.plan.workerId}, and ${stream.host} does not hear of it`);
     const writtenMs = random.between(2_000, 8_000);
     weather.stallMs = writtenMs;
     seat.spawn();
-    // What is being written when the takeover comes, and then the takeover.
-    clock.after(2 * writtenMs, () => (weather.stallMs = 0));
-    clock.after(writtenMs * random.between(0.5, 2), () => {
+    // Only the takeover is slow, or what follows it too.
+    clock.after(random.pick([400, 2 * writtenMs]), () => (weather.stallMs = 0));
+    clock.after(writtenMs * random.between(0.5, 1.2), () => {
       stream.cut('both', null, null);
       network.isolate(stream.host, random.between(5_000, 40_000));
     });
