@@ -143,12 +143,6 @@ export class Engine {
   #forgetTick: (() => void) | null = null;
   /** When the process was last seen to run. */
   #tickMonoMs = 0;
-  /**
-   * Since when nothing could be read, while what is read may have come at any time since: it counts as that old, so that nobody is
-   * given up whose frames lie in the inbox, behind more than one batch takes. Null: all is read as it comes. At the latest it is
-   * again from `untilMs` on: a coordinator that never catches up must judge, too.
-   */
-  #deaf: { readonly sinceMs: number; readonly untilMs: number } | null = null;
   #forgetRecovery: (() => void) | null = null;
 
   constructor(options: EngineOptions) {
@@ -272,7 +266,7 @@ export class Engine {
    */
   append(input: Input, bytes: number, from: 'worker' | 'client' = 'worker'): boolean {
     if (this.#status !== 'running' && this.#status !== 'stopping') return true;
-    this.#inbox.push(input, bytes, this.#arrivalMs());
+    this.#inbox.push(input, bytes, this.#options.runtime.now().monoMs);
     this.#kick();
     return this.#inbox.hasRoom(0, from);
   }
@@ -325,7 +319,7 @@ export class Engine {
     const input = make(this.#nextToken);
     if (this.#answers.size >= this.#options.inbox.maxInputs && isAnsweredFromStore(input)) return null;
     const token = this.subscribe(listener);
-    this.#inbox.push(input, bytes, this.#arrivalMs());
+    this.#inbox.push(input, bytes, this.#options.runtime.now().monoMs);
     this.#kick();
     return token;
   }
@@ -399,22 +393,16 @@ export class Engine {
 
   /** Before anything that has arrived since is judged. */
   #grantStall(gapMs: number): void {
-    const { monoMs } = this.#options.runtime.now();
-    const sinceMs = monoMs - gapMs;
-    this.#deaf = { sinceMs, untilMs: monoMs + this.#options.config.leaseMs };
-    // As old as the silence that it explains: until it is applied, nothing since is judged.
+    // As old as the silence that it explains: until it is applied, nothing since is judged. It began a tick after the last at the
+    // latest, and what came until then must not undo it.
+    const sinceMs = this.#options.runtime.now().monoMs - gapMs + TICK_MS;
     this.#inbox.insert({ kind: 'stalled', gapMs }, sinceMs);
     this.#kick();
   }
 
-  /** When what is being read arrived, as far as can be known. */
-  #arrivalMs(): number {
-    return this.#deaf?.sinceMs ?? this.#options.runtime.now().monoMs;
-  }
-
   /** Adds one of the few inputs that the coordinator itself makes. */
   #push(input: Input): void {
-    this.#inbox.push(input, 0, this.#arrivalMs());
+    this.#inbox.push(input, 0, this.#options.runtime.now().monoMs);
     this.#kick();
   }
 
@@ -485,7 +473,6 @@ export class Engine {
   async #runTurn(): Promise<void> {
     const { runtime, store, onBatch, checkInvariants } = this.#options;
     const inputs = this.#inbox.take();
-    if (this.#inbox.size === 0 || (this.#deaf?.untilMs ?? 0) <= this.#options.runtime.now().monoMs) this.#deaf = null;
     const keys = keysToRead(this.#state, inputs);
     const read = { taskIds: keys, bodies: false };
     const rows = keys.length === 0 ? NO_ROWS : rowsById(await this.#calls.run(() => store.read(read)));

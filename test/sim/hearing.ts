@@ -15,6 +15,8 @@ interface Heard {
   atMs: number;
   /** How long the coordinator has stood still since. */
   stoodMs: number;
+  /** After a standstill that outlasts leases, until when all that came meanwhile is to be read. */
+  againMs: number;
 }
 
 /** When one life of a coordinator has heard its workers, by incarnation. */
@@ -29,7 +31,12 @@ export class Hearing {
 
   /** A frame arrives; in a session of which its process may have said hello in a newer one it is worth nothing. */
   frame(session: HeardSession, atMs: number): void {
-    if (this.isNewest(session)) this.#heard.set(session.incarnation, { atMs, stoodMs: 0 });
+    if (!this.isNewest(session)) return;
+    const { incarnation } = session;
+    const before = this.#heard.get(incarnation);
+    // Of one that comes too late nobody knows whether it was given up before.
+    if (before !== undefined && this.#isOver(before, atMs)) this.#heard.delete(incarnation);
+    else this.#heard.set(incarnation, { atMs, stoodMs: 0, againMs: -Infinity });
   }
 
   /** A hello arrives, and may still be refused. */
@@ -43,28 +50,40 @@ export class Hearing {
   }
 
   /** The coordinator goes on after a standstill. */
-  stood(forMs: number): void {
+  stood(forMs: number, nowMs: number): void {
     if (forMs <= HICCUP_MS) return;
-    for (const heard of this.#heard.values()) heard.stoodMs += forMs;
+    const { leaseMs } = this.config;
+    for (const [incarnation, heard] of this.#heard) {
+      // It was to be given up before.
+      if (this.#isOver(heard, nowMs - forMs)) this.#heard.delete(incarnation);
+      heard.stoodMs += forMs;
+      if (forMs > leaseMs) heard.againMs = nowMs + leaseMarginMs(leaseMs);
+    }
   }
 
   /** Whoever is given up now, is told of later: what arrives in between is too late. */
   judges(nowMs: number): void {
-    const { leaseMs } = this.config;
-    for (const [incarnation, { atMs, stoodMs }] of this.#heard) {
-      const silentMs = nowMs - atMs;
-      const dueMs = leaseMs + leaseMarginMs(leaseMs) + Math.min(stoodMs, leaseMs);
-      const text = `silent for ${silentMs.toFixed(0)} ms, of ${dueMs.toFixed(0)} ms; stood still for ${stoodMs.toFixed(0)} ms`;
-      if (silentMs < dueMs - 1) this.#early.set(incarnation, text);
-      else this.#early.delete(incarnation);
+    this.#early.clear();
+    for (const [incarnation, heard] of this.#heard) {
+      if (this.#isOver(heard, nowMs)) continue;
+      const silentMs = nowMs - heard.atMs;
+      const text = `silent for ${silentMs.toFixed(0)} ms, in which the coordinator stood still for ${heard.stoodMs.toFixed(0)} ms`;
+      this.#early.set(incarnation, text);
     }
   }
 
-  /**
-   * Why a worker might not be given up for its silence when that was judged last; undefined: it might. It has its lease and the margin,
-   * and of the time in which the coordinator stood still, and could have heard nobody, one lease at most on top (design.md section 3).
-   */
+  /** Why a worker might not be given up for its silence when that was judged last; undefined: it might. */
   faultOfLoss(incarnation: string): string | undefined {
     return this.#early.get(incarnation);
+  }
+
+  /**
+   * A worker has its lease and the margin, and of the time in which the coordinator stood still, and could have heard nobody, one
+   * lease at most on top (design.md section 3).
+   */
+  #isOver({ atMs, stoodMs, againMs }: Heard, nowMs: number): boolean {
+    const { leaseMs } = this.config;
+    const dueMs = atMs + leaseMs + leaseMarginMs(leaseMs) + Math.min(stoodMs, leaseMs);
+    return nowMs >= Math.max(dueMs, againMs) - 1;
   }
 }

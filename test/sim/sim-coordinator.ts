@@ -154,7 +154,7 @@ export class SimCoordinator {
     this.parts.trace.add('coordinator', `stands still for ${forMs.toFixed(0)}`);
     const sinceMs = this.process.monoMs;
     this.process.stall(forMs, () => {
-      this.#hearing.stood(this.process.monoMs - sinceMs);
+      this.#hearing.stood(this.process.monoMs - sinceMs, this.process.monoMs);
       this.parts.network.pumpAll();
     });
   }

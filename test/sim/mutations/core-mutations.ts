@@ -179,6 +179,13 @@ const LEASES: readonly Mutation[] = [
     ],
   },
   {
+    name: 'no-margin-at-waking',
+    breaks: 'after a standstill longer than a lease a worker is given up before all that it said is read',
+    promise: 'section 3: what has arrived comes before any expiry',
+    file: FLEET,
+    edits: [{ find: 'Math.max(worker.lease.atMs + grantMs, againMs)', replace: 'worker.lease.atMs + grantMs' }],
+  },
+  {
     name: 'early-own-limit',
     breaks: 'the coordinator ends an attempt at its time-out, without waiting for its worker to do it',
     promise: 'section 7: by itself only at time-out + stuckGrace + lease',

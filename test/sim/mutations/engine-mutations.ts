@@ -145,6 +145,13 @@ export const ENGINE_MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
+    name: 'stall-before-older-frames',
+    breaks: 'frames that came before a standstill, and are applied after it, undo what it granted',
+    promise: 'section 3: stalls move the deadlines',
+    file: 'coordinator/inbox.ts',
+    edits: [{ find: '      if (item.atMonoMs <= atMonoMs) break;\n', replace: '' }],
+  },
+  {
     name: 'mix-up-results',
     breaks: 'an answer carries the result of another task that was read with it',
     promise: 'invariant 1: a result that a client has seen is on disk',
