@@ -510,8 +510,8 @@ export class Engine {
 
   /** Adds what the engine itself writes: the end of a recovery, what is no longer kept, and the hold before a stop. */
   #withOwn(writes: readonly Write[], holdMs: number | undefined): readonly Write[] {
-    const { runtime, config } = this.#options;
-    const own = this.#mayPurge() ? [...this.#retention.take(runtime.now(), this.#watch.stats())] : [];
+    const { runtime, store, config } = this.#options;
+    const own = this.#mayPurge() ? [...this.#retention.take(runtime.now(), store.stats())] : [];
     // Nobody can hold an earlier coordinator's longer lease any more: the store forgets it.
     if (this.#recovered) own.push({ kind: 'longestLease', leaseMs: config.leaseMs });
     this.#recovered = false;
@@ -520,8 +520,8 @@ export class Engine {
   }
 
   #mayPurge(): boolean {
-    const { runtime } = this.#options;
-    return this.#status === 'running' && this.#retention.isDue(runtime.now().monoMs, this.#watch.stats());
+    const { runtime, store } = this.#options;
+    return this.#status === 'running' && this.#retention.isDue(runtime.now().monoMs, store.stats());
   }
 
   /**

@@ -1,4 +1,4 @@
-import type { StoreDisk, StoreStats } from './store/store.js';
+import type { StoreDisk } from './store/store.js';
 
 /** The disk of the store, and what new tasks leave of it. */
 export interface DiskRoom extends StoreDisk {
@@ -40,13 +40,9 @@ export class FreeSpace {
   /** What new tasks may take, in bytes. */
   get roomBytes(): number {
     if (this.#isLow) return 0;
-    return this.#aboveMinimum();
-  }
-
-  /** The store's figures, with the disk for its bound where that is nearer: whoever makes room by it makes room on the disk, too. */
-  bound(stats: StoreStats): StoreStats {
-    const limitBytes = stats.usedBytes + Math.max(0, this.#aboveMinimum());
-    return limitBytes < stats.limitBytes ? { ...stats, limitBytes } : stats;
+    if (this.#room === null || this.#room.minFreeBytes === 0) return Infinity;
+    const { freeBytes, reusableBytes, minFreeBytes } = this.#room;
+    return freeBytes + reusableBytes - minFreeBytes;
   }
 
   /** Learns what the store has seen of its disk, and how many slots may still report a result. */
@@ -59,11 +55,5 @@ export class FreeSpace {
     if (isLow === this.#isLow) return;
     this.#isLow = isLow;
     this.#onLow(isLow ? this.#room : null);
-  }
-
-  #aboveMinimum(): number {
-    if (this.#room === null || this.#room.minFreeBytes === 0) return Infinity;
-    const { freeBytes, reusableBytes, minFreeBytes } = this.#room;
-    return freeBytes + reusableBytes - minFreeBytes;
   }
 }

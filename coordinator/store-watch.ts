@@ -1,6 +1,6 @@
 import { FreeSpace, type DiskRoom } from './free-space.js';
 import type { Runtime } from './runtime.js';
-import { StoreError, type Store, type StoreStats } from './store/store.js';
+import { StoreError, type Store } from './store/store.js';
 
 export interface StoreWatchOptions {
   readonly store: Store;
@@ -41,11 +41,6 @@ export class StoreWatch {
     const { roomBytes } = this.#options.store;
     const diskBytes = this.#freeSpace.roomBytes;
     return diskBytes < roomBytes ? { bytes: diskBytes, disk: this.disk } : { bytes: roomBytes, disk: null };
-  }
-
-  /** The store's figures; its disk is its bound where that is nearer. */
-  stats(): StoreStats {
-    return this.#freeSpace.bound(this.#options.store.stats());
   }
 
   /** The store has looked at its files and disk, as with each commit. */

@@ -48,27 +48,6 @@ describe('free space', () => {
     expect(told).toHaveLength(2);
   });
 
-  it('is the bound of the store where that is farther', () => {
-    const { space, see } = setup(256 * MIB);
-    const stats = {
-      openTasks: 1,
-      endedTasks: 2,
-      deadLetters: 0,
-      usedBytes: 90 * MIB,
-      limitBytes: 100 * MIB,
-      disk: null,
-    };
-    const limitMib = (): number => space.bound(stats).limitBytes / MIB;
-    expect(limitMib()).toBe(100);
-    see(270);
-    expect(limitMib()).toBe(100);
-    see(250, 0, 11);
-    expect(limitMib()).toBe(95);
-    see(100);
-    expect(limitMib()).toBe(90);
-    expect(space.bound(stats)).toEqual({ ...stats, limitBytes: 90 * MIB });
-  });
-
   it('leaves the disk to itself with a minimum of 0', () => {
     const { see, told } = setup(0);
     expect([see(0, 1_000), see(1)]).toEqual([Infinity, Infinity]);
