@@ -1,5 +1,6 @@
 import { hasEnded, type TaskStateName } from '../../client/task-info.js';
 import { findOverlaps, findRepeats, type Repeat, type RepeatCause } from './executions.js';
+import { FLEET_TIMES } from './fleet.js';
 import { faultTimes, isKill, type FaultTimes } from './fault-times.js';
 import type { AuditLine, EndSeen, HarnessLine, Ledger } from './ledger.js';
 import { measureRecovery, type Recovery } from './recovery.js';
@@ -246,6 +247,7 @@ function strangeExits(ledger: Ledger, times: FaultTimes): string[] {
     const isOwnEnd = line.is === 'kills-itself' || (line.is === 'entered' && stuck.has(line.taskId));
     if (isOwnEnd) doomed.add(line.pid);
   }
+  for (const pid of overstayers(ledger)) doomed.add(pid);
   // One that is told to leave before it has set itself up for that ends as any program does.
   const ready = new Set(ledger.harness.flatMap((line) => (line.is === 'ready' ? [line.pid] : [])));
   return ledger.harness.flatMap((line) => {
@@ -256,6 +258,24 @@ function strangeExits(ledger: Ledger, times: FaultTimes): string[] {
       `${seat} (process ${pid}) ended with ${signal ?? code}; ${asked === null ? 'nobody had asked it to' : `asked by ${asked}`}`,
     ];
   });
+}
+
+/** Whoever has left so soon after its abort has done so in time, however slowly that was told. */
+const CERTAIN_MS = FLEET_TIMES.stuckGraceMs / 2;
+
+/** Processes whose handlers may have gone on for longer after their abort than they may: these are replaced. */
+function overstayers({ handlers }: Ledger): ReadonlySet<number> {
+  const pids = new Set<number>();
+  const aborted = new Map<string, { readonly pid: number; readonly tMs: number }>();
+  for (const line of handlers) {
+    if (line.is !== 'aborted' && line.is !== 'left') continue;
+    const key = `${line.pid} ${line.taskId} ${line.attempt}`;
+    const before = aborted.get(key);
+    if (line.is === 'aborted') aborted.set(key, { pid: line.pid, tMs: line.tMs });
+    else if (before !== undefined && line.tMs - before.tMs < CERTAIN_MS) aborted.delete(key);
+  }
+  for (const { pid } of aborted.values()) pids.add(pid);
+  return pids;
 }
 
 type Ended = Extract<HarnessLine, { is: 'ended' }>;
