@@ -1,6 +1,5 @@
 import { CRASH_POINTS } from '../crash-points.js';
-import { oneOf } from '../random.js';
-import { standstillMs, type Fault } from './victims.js';
+import { busyWorkerStream, standstillMs, type Fault } from './victims.js';
 
 const HOUR_MS = 3_600_000;
 
@@ -18,8 +17,9 @@ export const coordinatorFaults = {
     );
   },
 
-  coordinatorRestart({ clock, random, network, restartCoordinator }) {
-    const stream = oneOf(random, [...network.streams]);
+  coordinatorRestart(victims) {
+    const { clock, random, network, restartCoordinator } = victims;
+    const stream = busyWorkerStream(victims);
     restartCoordinator(random.pick([10_000, 30_000, 60_000]));
     // One that has heard of the hold, and cannot come back to a coordinator that is there again.
     if (stream === undefined || random.chance(0.5)) return;
@@ -27,8 +27,9 @@ export const coordinatorFaults = {
   },
 
   /** What was promised before a restart binds also the coordinator after the next. */
-  restartTwice({ clock, random, network, restartCoordinator, crashCoordinator }) {
-    const stream = oneOf(random, [...network.streams]);
+  restartTwice(victims) {
+    const { clock, random, network, restartCoordinator, crashCoordinator } = victims;
+    const stream = busyWorkerStream(victims);
     restartCoordinator(random.pick([30_000, 60_000]));
     // The first may find it still down.
     for (const mostMs of [4_000, 20_000]) clock.after(random.between(1_000, mostMs), () => crashCoordinator(false));
