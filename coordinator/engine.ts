@@ -143,6 +143,8 @@ export class Engine {
   #forgetTick: (() => void) | null = null;
   /** When the process was last seen to run. */
   #tickMonoMs = 0;
+  /** False once it stops: what runs is held for the next coordinator to judge, and nobody is given up any more. */
+  #judges = true;
   #forgetRecovery: (() => void) | null = null;
 
   constructor(options: EngineOptions) {
@@ -356,6 +358,7 @@ export class Engine {
    */
   async hold(holdMs: number): Promise<boolean> {
     if (this.#status !== 'running' || this.#state.counts.running === 0) return false;
+    this.#judges = false;
     const leaseMs = Math.max(holdMs, this.#state.recoveredLeaseMs, this.#options.config.leaseMs);
     // What an earlier coordinator granted is in it: nothing shortens it any more.
     this.#forgetRecovery?.();
@@ -369,6 +372,7 @@ export class Engine {
 
   /** Answers what has arrived, if the store takes it, and closes the store. Idempotent; also in the middle of a start. */
   async stop(): Promise<void> {
+    this.#judges = false;
     if (this.#status === 'running') this.#status = 'stopping';
     if (this.#status === 'new') this.#status = 'stopped';
     this.#forgetAlarm?.();
@@ -463,7 +467,7 @@ export class Engine {
   #setAlarm(): void {
     this.#forgetAlarm?.();
     this.#forgetAlarm = null;
-    if (this.#status !== 'running') return;
+    if (this.#status !== 'running' || !this.#judges) return;
     const { runtime } = this.#options;
     const untilMs = untilNextMs(this.#state, runtime.now());
     // Longer waits are cut: setTimeout takes 31 bits, and the tick looks at the clocks anyway.
@@ -482,7 +486,7 @@ export class Engine {
     const now = runtime.now();
     const startMs = now.monoMs;
     // What arrived while the batch before was written, or does not fit into this one, is not applied yet.
-    const heardMonoMs = this.#inbox.oldestMs();
+    const heardMonoMs = this.#judges ? this.#inbox.oldestMs() : -Infinity;
     const room = this.#watch.room();
     const result = step(this.#state, inputs, { now, heardMonoMs, rows, storeRoomBytes: room.bytes });
     checkInvariants?.(this.#state);

@@ -152,6 +152,13 @@ export const ENGINE_MUTATIONS: readonly Mutation[] = [
     edits: [{ find: '      if (item.atMonoMs <= atMonoMs) break;\n', replace: '' }],
   },
   {
+    name: 'judge-while-stopping',
+    breaks: 'a coordinator that stops, and stands still at that, gives up what it has told workers to hold',
+    promise: 'section 7: held restart',
+    file: ENGINE,
+    edits: [{ find: 'this.#judges ? this.#inbox.oldestMs() : -Infinity', replace: 'this.#inbox.oldestMs()' }],
+  },
+  {
     name: 'mix-up-results',
     breaks: 'an answer carries the result of another task that was read with it',
     promise: 'invariant 1: a result that a client has seen is on disk',
