@@ -109,7 +109,7 @@ const FLAGS = {
   ],
   'min-free-bytes': [
     'N',
-    'bytes free on the disk of the store, beside 1 MiB a slot, below which new tasks are refused, so that what runs can finish; 0 to 1,099,511,627,776, 0 leaves nothing free',
+    'bytes free on the disk of the store and within its file, beside 1 MiB a slot, below which new tasks are refused, so that what runs can finish; 0 to 1,099,511,627,776, 0 leaves nothing free',
     String(DEFAULTS.minFreeBytes),
   ],
   'heartbeat-interval': ['TIME', 'how often workers send a heartbeat, 100ms to 5m', ms(DEFAULTS.heartbeatIntervalMs)],

@@ -106,15 +106,16 @@ function countFields({
   ];
 }
 
-/** Only if there is something to tell: it is the one line that says that the machine is too slow, or stood still. */
 /** Undefined: the store is on none, or that does not tell. */
 function diskText({ freeBytes, reusableBytes = 0n, minFreeBytes = 0n }: StoreCounts): string | undefined {
   if (freeBytes === undefined) return undefined;
   const isLow = freeBytes + reusableBytes < minFreeBytes || freeBytes * 4n < minFreeBytes;
   const inStore = reusableBytes > 0n ? ` and ${bytesText(reusableBytes)} in the store` : '';
-  return `${bytesText(freeBytes)} free${inStore}, ${bytesText(minFreeBytes)} left to what runs${isLow ? ': new tasks are refused' : ''}`;
+  const refused = isLow ? ': new tasks are refused' : '';
+  return `${bytesText(freeBytes)} free${inStore}, ${bytesText(minFreeBytes)} left to what runs${refused}`;
 }
 
+/** Only if there is something to tell: it is the one line that says that the machine is too slow, or stood still. */
 function stallField({ stallCount, stalledMs }: FleetTotals): [string, string][] {
   if (stallCount === 0n) return [];
   return [['stalls', `${stallCount}, ${ms(Number(stalledMs))} in all: the coordinator did not run, or read nothing`]];

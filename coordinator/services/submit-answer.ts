@@ -58,7 +58,10 @@ function diskLow({ folder, freeBytes, reusableBytes, minFreeBytes }: DiskRoom): 
       min_free_bytes: String(minFreeBytes),
     },
     retryDelayMs: 1_000,
-    quota: { subject: 'coordinator', description: `bytes free on the disk of the store: at least ${minFreeBytes}` },
+    quota: {
+      subject: 'coordinator',
+      description: `bytes free on the disk of the store and within its file: at least ${minFreeBytes}`,
+    },
   });
 }
 
