@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The program `remuda-coordinator`: options and variables in, exit status out. */
 import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
+import { isJournal } from '../proto/journal.js';
 import { programLog } from '../proto/program-log.js';
 import { usageOrExit } from '../proto/program-options.js';
 import { parseConfig } from './config.js';
@@ -9,5 +10,6 @@ import { runProgram } from './program.js';
 // What grpc-js has to say stands in our own errors, and its lines are no JSON.
 if (process.env.GRPC_VERBOSITY === undefined) setLogVerbosity(logVerbosity.NONE);
 
-const config = usageOrExit(() => parseConfig(process.argv.slice(2), process.env));
-await runProgram(config, programLog(config.logLevel, 'remuda-coordinator'));
+const config = usageOrExit(() => parseConfig(process.argv.slice(2), process.env), isJournal(2, process.env));
+const journal = isJournal(1, process.env) ? 'direct' : undefined;
+await runProgram(config, programLog(config.logLevel, { name: 'remuda-coordinator', journal }));

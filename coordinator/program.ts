@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { isJournal, journalError } from '../proto/journal.js';
 import { onStdinEnd, STOP_ON_STDIN_EOF_ENV } from '../proto/stdin-guard.js';
 import type { CoordinatorConfig } from './config.js';
 import { Coordinator } from './coordinator.js';
@@ -33,7 +34,8 @@ class ProgramLife {
       // A start that a stop has cut short has failed as it should.
       if (this.#stopping) return;
       const message = error instanceof Error ? error.message : String(error);
-      process.stderr.write(`remuda-coordinator: cannot start: ${message}\n`);
+      const text = `remuda-coordinator: cannot start: ${message}`;
+      process.stderr.write(`${isJournal(2, process.env) ? journalError(text) : text}\n`);
       await this.#exit(1);
     }
   }

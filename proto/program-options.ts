@@ -1,5 +1,6 @@
 import { CommanderError, type Command } from 'commander';
 import ms from 'ms';
+import { journalError } from './journal.js';
 
 /** What `--log-level` takes. */
 export { LOG_LEVELS } from './log-levels.js';
@@ -55,13 +56,18 @@ export function parseCommand(command: Command, argv: readonly string[]): void {
   }
 }
 
-/** What `read` gives; or its UsageExit's text on the right stream, and the end of the process. */
-export function usageOrExit<T>(read: () => T): T {
+/**
+ * What `read` gives; or its UsageExit's text on the right stream, and the end of the process.
+ *
+ * @param toJournal Standard error comes into the systemd journal: each line of a fault says its priority. Default: false
+ */
+export function usageOrExit<T>(read: () => T, toJournal = false): T {
   try {
     return read();
   } catch (error) {
     if (!(error instanceof UsageExit)) throw error;
-    (error.code === 0 ? process.stdout : process.stderr).write(`${error.text}\n`);
+    if (error.code === 0) process.stdout.write(`${error.text}\n`);
+    else process.stderr.write(`${toJournal ? journalError(error.text) : error.text}\n`);
     process.exit(error.code);
   }
 }
