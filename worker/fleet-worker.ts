@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { DAY_MS } from '../proto/bounds.js';
 import { Deferred } from '../proto/deferred.js';
+import type { JournalPath } from '../proto/journal.js';
 import { endGroupAtExit } from './own-group.js';
 import { Runner } from './runner.js';
 import { SessionLog } from './session-log.js';
@@ -22,7 +23,7 @@ export interface ProcessOptions {
   /** From the supervisor. Default: nobody supervises, and the incarnation is made here. */
   readonly supervised?: Supervision | undefined;
   /** The process is the worker's own: its session writes the log itself and may end the process. */
-  readonly ownsProcess?: { readonly logLevel: string } | undefined;
+  readonly ownsProcess?: { readonly logLevel: string; readonly journal: JournalPath | undefined } | undefined;
   /** Runs before the worker says hello, while its supervisor is watched already. */
   readonly beforeHello?: (() => Promise<void>) | undefined;
 }
@@ -225,7 +226,7 @@ export class FleetWorker {
     return {
       ownsProcess: ownsProcess !== undefined,
       killWhenStuck: this.options.onStuck === 'exit',
-      log: ownsProcess === undefined ? undefined : { level: ownsProcess.logLevel },
+      log: ownsProcess === undefined ? undefined : { level: ownsProcess.logLevel, journal: ownsProcess.journal },
       supervisorFd: supervised?.fd,
       ownGroup: supervised?.ownGroup === true,
     };

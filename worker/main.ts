@@ -4,10 +4,12 @@ import { fileURLToPath } from 'node:url';
 import { usageOrExit } from '../proto/program-options.js';
 import { parseMainConfig } from './main-config.js';
 import { outputFlushed } from './output-flushed.js';
-import { forgetSupervision } from './supervision.js';
+import { forgetSupervision, journalPath } from './supervision.js';
 import { runWorkerProgram } from './worker-program.js';
 
-const config = usageOrExit(() => parseMainConfig(process.argv.slice(2), process.env));
+const toJournal = journalPath(2, process.env) !== undefined;
+const config = usageOrExit(() => parseMainConfig(process.argv.slice(2), process.env), toJournal);
+const journal = journalPath(1, process.env);
 forgetSupervision(process.env);
 const exitCode = await runWorkerProgram({
   config,
@@ -16,6 +18,7 @@ const exitCode = await runWorkerProgram({
   script: fileURLToPath(import.meta.url),
   // Touching it opens it: only whoever asked for the guard pays for it.
   stdin: config.stopOnStdinEnd ? process.stdin : undefined,
+  journal,
 });
 await outputFlushed();
 process.exit(exitCode);

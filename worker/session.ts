@@ -50,7 +50,7 @@ export class Session {
     this.cpuAtMs = place.nowMs();
     if (setup.log !== undefined) {
       // Straight to the descriptor: what goes through the main thread is lost when that is blocked and the process ends.
-      this.logger = programLog(setup.log.level);
+      this.logger = programLog(setup.log.level, { journal: setup.log.journal });
     }
     if (setup.supervisorFd !== undefined) {
       this.supervisor = new SupervisorLink(setup.supervisorFd, {

@@ -48,6 +48,8 @@ export interface ChildListener {
 export interface ChildOutput {
   readonly stdout: Writable;
   readonly stderr: Writable;
+  /** Which of them, 1 and 2, come into the systemd journal: the child writes its lines accordingly. Default: none. */
+  readonly journal?: readonly number[];
 }
 
 /** What a child is, beside its command. */
@@ -186,13 +188,14 @@ export class SupervisedChild {
 
 /** Most failures come later, as an event; some, such as an environment that is too large, are thrown. */
 function start({ command, args, env, cwd }: ChildCommand, options: ChildOptions): ChildProcess | Error {
-  const { incarnation, replaces, ownGroup } = options;
+  const { incarnation, replaces, ownGroup, output } = options;
   const supervision = {
     [SUPERVISION_ENV.incarnation]: incarnation,
     [SUPERVISION_ENV.replaces]: replaces.join(','),
     [SUPERVISION_ENV.supervisorFd]: String(CHILD_FD),
     // Also when it is not: what this process has inherited is not for its children.
     [SUPERVISION_ENV.ownGroup]: ownGroup ? '1' : undefined,
+    [SUPERVISION_ENV.journal]: output.journal?.join(',') || undefined,
   };
   try {
     return spawn(command, args, {

@@ -4,6 +4,7 @@
  * and since only the supervisor's process has the other end, its death by any cause is an end of file here.
  */
 
+import { isJournal, type JournalPath } from '../proto/journal.js';
 import { STOP_ON_STDIN_EOF_ENV } from '../proto/stdin-guard.js';
 import { isIncarnation, parseReplaces } from './worker-options.js';
 
@@ -20,6 +21,8 @@ export const SUPERVISION_ENV = {
    * without its supervisor there is nobody to report to.
    */
   ownGroup: 'REMUDA_OWN_GROUP',
+  /** The child's descriptors whose lines the supervisor passes on to the systemd journal: `1`, `2` or `1,2`. */
+  journal: 'REMUDA_JOURNAL',
 } as const;
 
 /** What a supervisor has told its child by its environment. */
@@ -47,6 +50,17 @@ export function parseSupervision(env: Env): Supervision | undefined {
     fd,
     ownGroup: env[SUPERVISION_ENV.ownGroup] === '1',
   };
+}
+
+/**
+ * How what this process prints comes into the systemd journal; undefined: it does not. To be asked before {@link forgetSupervision}.
+ *
+ * @param fd 1 for standard output, 2 for standard error
+ */
+export function journalPath(fd: number, env: Env): JournalPath | undefined {
+  if (isJournal(fd, env)) return 'direct';
+  const relayed = env[SUPERVISION_ENV.journal]?.split(',').includes(String(fd)) === true;
+  return relayed && parseSupervision(env) !== undefined ? 'relayed' : undefined;
 }
 
 /** Removes what is for this process alone: a worker that a handler starts must not take it for its own. */

@@ -14,7 +14,7 @@ import { outputFlushed } from './output-flushed.js';
 import { failedStart, guardOwnProcess, leftStatus } from './own-process.js';
 import { EXIT_REFUSED } from './session-effects.js';
 import type { SessionExit } from './session-messages.js';
-import { forgetSupervision, parseSupervision } from './supervision.js';
+import { forgetSupervision, journalPath, parseSupervision } from './supervision.js';
 import { kindOf, type TaskHandler, type TaskHandlerOptions } from './task-handler.js';
 import { compileWorkerOptions, integerFault, workerOptionFaults, type WorkerOptions } from './worker-options.js';
 
@@ -83,12 +83,13 @@ export class WorkerProcess {
     current = workerId;
     const supervised = parseSupervision(process.env);
     const stopOnStdinEnd = supervised === undefined && process.env[STOP_ON_STDIN_EOF_ENV] === '1';
+    const journal = journalPath(1, process.env);
     forgetSupervision(process.env);
     this.drainTimeoutMs = drainTimeoutMs;
-    this.logger = programLog(logLevel);
+    this.logger = programLog(logLevel, { journal });
     this.worker = new FleetWorker(compileWorkerOptions({ ...options, logger: this.logger }), {
       supervised,
-      ownsProcess: { logLevel },
+      ownsProcess: { logLevel, journal },
     });
     guardOwnProcess(this.worker, {
       logger: this.logger,

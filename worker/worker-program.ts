@@ -6,6 +6,7 @@ import { loadHandlersFile, type LoadedHandlers } from './handlers-file.js';
 import { childArguments, type MainConfig } from './main-config.js';
 import { failedStart, guardOwnProcess, leftStatus, runHook } from './own-process.js';
 import { EXIT_REFUSED, EXIT_SUPERSEDED } from './session-effects.js';
+import { isJournal, type JournalPath } from '../proto/journal.js';
 import { programLog } from '../proto/program-log.js';
 import { endStatus } from './supervised-child.js';
 import { Supervisor, type SupervisorEvent } from './supervisor.js';
@@ -22,16 +23,19 @@ export interface ProgramContext {
   readonly script: string;
   /** Drain soon when it ends. Undefined: it is not looked at. */
   readonly stdin: Readable | undefined;
+  /** How standard output comes into the systemd journal. Undefined: it does not. */
+  readonly journal: JournalPath | undefined;
 }
 
 /** Runs `remuda-worker` to its end. Fulfilled with the exit status. */
 export async function runWorkerProgram(context: ProgramContext): Promise<number> {
-  const { logLevel, processes } = context.config;
-  const logger = programLog(logLevel);
+  const { config, journal } = context;
+  const { logLevel, processes } = config;
+  const logger = programLog(logLevel, { journal });
   return processes === undefined ? runWorker(context, logger) : supervise(context, processes, logger);
 }
 
-async function runWorker({ config, cwd, stdin }: ProgramContext, logger: Logger): Promise<number> {
+async function runWorker({ config, cwd, stdin, journal }: ProgramContext, logger: Logger): Promise<number> {
   const { address, slots, prefetch, labels, session, workerId, supervised, logLevel, drainTimeoutMs } = config;
   const options = compileWorkerOptions({
     address,
@@ -46,7 +50,7 @@ async function runWorker({ config, cwd, stdin }: ProgramContext, logger: Logger)
   let loaded: LoadedHandlers | undefined;
   const worker: FleetWorker = new FleetWorker(options, {
     supervised,
-    ownsProcess: { logLevel },
+    ownsProcess: { logLevel, journal },
     beforeHello: async () => {
       loaded = await loadHandlersFile(config.handlers, cwd);
       for (const { type, run, timeoutMs, slots: cap } of loaded.handlers.values()) {
@@ -71,6 +75,7 @@ async function supervise(
   logger: Logger,
 ): Promise<number> {
   const { drainTimeoutMs } = config;
+  const journal = [1, 2].filter((fd) => isJournal(fd, env));
   let exitCode = 0;
   const supervisor: Supervisor = new Supervisor({
     processes,
@@ -79,7 +84,7 @@ async function supervise(
       args: [...process.execArgv, script, ...childArguments(config, index)],
       env,
     }),
-    output: () => ({ stdout: process.stdout, stderr: process.stderr }),
+    output: () => ({ stdout: process.stdout, stderr: process.stderr, journal }),
     onEvent: (event) => {
       logChild(logger, event);
       // The children's own final status; of several the one that says that all of them were told something wrong.

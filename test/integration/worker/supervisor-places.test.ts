@@ -46,8 +46,12 @@ class Watched {
     {
       onEvent,
       hold,
+      journal = [],
       ...options
-    }: Partial<SupervisorOptions> & { hold?: (index: number) => Promise<void> | undefined } = {},
+    }: Partial<SupervisorOptions> & {
+      hold?: (index: number) => Promise<void> | undefined;
+      journal?: readonly number[];
+    } = {},
   ) {
     this.supervisor = new Supervisor({
       processes: 1,
@@ -55,6 +59,7 @@ class Watched {
       output: (index) => ({
         stdout: this.sink(index, 'stdout', hold?.(index)),
         stderr: this.sink(index, 'stderr'),
+        journal,
       }),
       ...options,
       onEvent: (event) => {
@@ -374,6 +379,22 @@ describe('a process group', () => {
 });
 
 describe("a child's output", () => {
+  it('should go into the journal only where its place says so', async () => {
+    const told = async (...journal: number[]) => {
+      const watched = new Watched(
+        script("console.log('journal ' + process.env.REMUDA_JOURNAL); process.exitCode = 78;", {
+          REMUDA_JOURNAL: '1,2',
+        }),
+        { journal },
+      );
+      await watched.event('place-freed');
+      return watched.line('journal ');
+    };
+    expect(await told()).toBe('undefined');
+    expect(await told(1)).toBe('1');
+    expect(await told(1, 2)).toBe('1,2');
+  });
+
   const CHARS = 8_000_000;
   const FLOOD = `process.stdout.write('x'.repeat(${CHARS}), () => { console.error('written'); process.exitCode = 78; });`;
 
