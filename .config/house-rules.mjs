@@ -11,6 +11,8 @@ export const CLOCK_FILES = [
   // The start of the process, for people who read the lock file.
   'coordinator/store/sqlite/owner-lock.ts',
   'worker/fleet-worker.ts',
+  // The program's process: passes it on.
+  'worker/main.ts',
   'worker/session-thread.ts',
   'worker/supervisor.ts',
   // Deadlines of its own calls.
@@ -24,6 +26,7 @@ export const CLOCK_FILES = [
 
 /** setInterval is for what must be asked for ever, whatever the answer. */
 export const INTERVAL_FILES = [
+  'proto/every.ts',
   'worker/session-thread.ts',
   // As its users wrote it.
   'test/e2e/pool-guide/main.js',

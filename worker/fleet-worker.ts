@@ -4,6 +4,8 @@ import type { Logger } from 'pino';
 import { DAY_MS } from '../proto/bounds.js';
 import { Deferred } from '../proto/deferred.js';
 import type { JournalPath } from '../proto/journal.js';
+import type { ServiceManagerAddress } from '../proto/service-manager.js';
+import type { IncarnationFiles } from './incarnation-files.js';
 import { endGroupAtExit } from './own-group.js';
 import { Runner } from './runner.js';
 import { SessionLog } from './session-log.js';
@@ -18,12 +20,23 @@ import { cut } from './thrown.js';
 import { packageVersion } from '../proto/package-version.js';
 import { newIncarnation, type CompiledWorkerOptions } from './worker-options.js';
 
+/** What a process that is its worker's own has from those who started it. */
+export interface OwnedProcess {
+  readonly logLevel: string;
+  /** How standard output comes into the systemd journal. Undefined: it does not. */
+  readonly journal: JournalPath | undefined;
+  /** Who is told that it is ready, how it is, and that it makes progress. Undefined: nobody, as under a supervisor. */
+  readonly serviceManager?: ServiceManagerAddress | undefined;
+  /** Where the incarnations are that this process replaces. Undefined: nowhere, as under a supervisor. */
+  readonly incarnations?: IncarnationFiles | undefined;
+}
+
 /** What only the `remuda-worker` program says. */
 export interface ProcessOptions {
   /** From the supervisor. Default: nobody supervises, and the incarnation is made here. */
   readonly supervised?: Supervision | undefined;
   /** The process is the worker's own: its session writes the log itself and may end the process. */
-  readonly ownsProcess?: { readonly logLevel: string; readonly journal: JournalPath | undefined } | undefined;
+  readonly ownsProcess?: OwnedProcess | undefined;
   /** Runs before the worker says hello, while its supervisor is watched already. */
   readonly beforeHello?: (() => Promise<void>) | undefined;
 }
@@ -50,6 +63,8 @@ export type WorkerEvent<N extends WorkerEventName> = N extends 'left'
 /** A drain's default deadline in milliseconds. */
 export const DRAIN_TIMEOUT_MS = 300_000;
 const TYPES_MAX = 256;
+/** Of a process that is one worker, among the places of {@link IncarnationFiles}. */
+const OWN_PLACE = 'own';
 
 /**
  * A worker: handlers on this thread, the session in another or beside them. Made by {@link createWorker}.
@@ -200,7 +215,7 @@ export class FleetWorker {
         `worker_id ${this.workerId} is not stable: it has the process id in it; set one to be known after a restart`,
       );
     }
-    session.post({ t: 'start', options: this.sessionOptions() }, []);
+    session.post({ t: 'start', options: this.sessionOptions(this.replaced()) }, []);
     await this.welcomed.promise;
   }
 
@@ -224,6 +239,8 @@ export class FleetWorker {
   private sessionSetup(): SessionSetup {
     const { ownsProcess, supervised } = this.processOptions;
     return {
+      pulseMs: supervised?.pulseMs,
+      serviceManager: ownsProcess?.serviceManager,
       ownsProcess: ownsProcess !== undefined,
       killWhenStuck: this.options.onStuck === 'exit',
       log: ownsProcess === undefined ? undefined : { level: ownsProcess.logLevel, journal: ownsProcess.journal },
@@ -239,7 +256,18 @@ export class FleetWorker {
     };
   }
 
-  private sessionOptions(): SessionOptions {
+  /** Incarnations that have ended, of which the coordinator is told by the hello. */
+  private replaced(): readonly string[] {
+    const { supervised, ownsProcess } = this.processOptions;
+    const incarnations = ownsProcess?.incarnations;
+    if (supervised !== undefined || incarnations === undefined) return supervised?.replaces ?? [];
+    const replaces = incarnations.ended(OWN_PLACE);
+    incarnations.started(OWN_PLACE, this.incarnation, process.pid, replaces);
+    this.events.once('welcome', () => incarnations.started(OWN_PLACE, this.incarnation, process.pid, []));
+    return replaces;
+  }
+
+  private sessionOptions(replaces: readonly string[]): SessionOptions {
     const { workerId, address, labels, slots, prefetch, onStuck } = this.options;
     const taskTypes = [...this.handlers.values()].map((handler) => ({
       type: handler.type,
@@ -255,7 +283,7 @@ export class FleetWorker {
       onStuck,
       taskTypes,
       incarnation: this.incarnation,
-      replaces: this.processOptions.supervised?.replaces ?? [],
+      replaces,
       version: packageVersion(),
       host: hostname().slice(0, 253),
       pid: process.pid,

@@ -46,6 +46,16 @@ export class SessionHost {
     return heldCount + unsettledCount > 0;
   }
 
+  /** It does what it has to do, on time. */
+  get isVital(): boolean {
+    return this.options.machine.isVital(this.options.nowMs());
+  }
+
+  /** Handlers that have not settled. */
+  get runningCount(): number {
+    return this.options.machine.keeper.book.unsettledCount;
+  }
+
   /** Asks the machine to leave. */
   leave(drainTimeoutMs: number): void {
     this.options.machine.leave(this.options.nowMs(), drainTimeoutMs);

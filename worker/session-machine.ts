@@ -81,6 +81,8 @@ const DENIED_CODES = new Set([
 /** What the worker says of itself is refused: it would say the same again. */
 const HELLO_REFUSALS = new Set(['INVALID_HELLO', 'FIRST_FRAME_NOT_HELLO']);
 const DAY_MS = 86_400_000;
+/** How late the host may be with a tick: a machine under load, a pause. */
+const OVERDUE_MS = 5_000;
 
 /** See the head of this file. */
 export class SessionMachine {
@@ -413,6 +415,11 @@ export class SessionMachine {
   private finish(): void {
     if (this.recycling) this.exit({ code: EXIT_RECYCLE, message: 'a handler is stuck; the process is replaced' });
     else this.exit({ code: 0, message: 'the worker has left' });
+  }
+
+  /** Nothing of what it has to do is overdue. */
+  isVital(nowMs: number): boolean {
+    return nowMs < this.deadlineMs() + OVERDUE_MS;
   }
 
   /** When {@link tick} has something to do next; Infinity: only after another input. */

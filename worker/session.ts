@@ -1,11 +1,14 @@
 import type { Logger } from 'pino';
 import { programLog } from '../proto/program-log.js';
+import { beatMs, ServiceManager, type ServiceManagerAddress } from '../proto/service-manager.js';
 import { grpcDialler } from './grpc-stream.js';
 import { killProcess } from './own-group.js';
 import { EXIT_RECYCLE } from './session-effects.js';
 import { SessionHost, type SessionHostOptions } from './session-host.js';
+import { ServiceNotices } from './service-notices.js';
 import { SessionLog } from './session-log.js';
 import { SessionMachine, type WorkerLoad } from './session-machine.js';
+import { SessionPulses } from './session-pulse.js';
 import type { FromHandlers, FromSession, SessionEvent, SessionExit } from './session-messages.js';
 import type { SessionOptions } from './session-options.js';
 import type { SessionSetup } from './session-setup.js';
@@ -40,6 +43,8 @@ export class Session {
   private log: SessionLog | undefined;
   private cpu = process.cpuUsage();
   private cpuAtMs: number;
+  private pulses: SessionPulses | undefined;
+  private notices: ServiceNotices | undefined;
   private saidReady = false;
   private over = false;
 
@@ -70,6 +75,7 @@ export class Session {
         this.leave(message.drainTimeoutMs);
         break;
       default:
+        if (message.t === 'settled') this.pulses?.handlerSettled();
         this.host?.hear(message);
     }
   }
@@ -105,9 +111,36 @@ export class Session {
       nowMs,
     });
     this.host.start();
+    this.startPulses(this.host, options.address);
+  }
+
+  /** Whoever watches this process is told that the session lives: its supervisor, or else the service manager. */
+  private startPulses(host: SessionHost, address: string): void {
+    const { pulseMs, serviceManager } = this.setup;
+    const periodMs = serviceManager === undefined ? pulseMs : beatMs(serviceManager);
+    if (periodMs === undefined) return;
+    const notices = serviceManager === undefined ? undefined : this.openNotices(serviceManager, address, periodMs);
+    this.notices = notices;
+    this.pulses = new SessionPulses({
+      periodMs,
+      isVital: () => host.isVital,
+      runningCount: () => host.runningCount,
+      tell: (pulse, regular) => {
+        this.supervisor?.say({ pulse });
+        notices?.pulse(0, pulse);
+        if (regular) notices?.beat();
+      },
+    });
+  }
+
+  private openNotices(address: ServiceManagerAddress, coordinator: string, periodMs: number): ServiceNotices {
+    const manager = new ServiceManager(address, (message) => this.logger?.error(message));
+    const { nowMs } = this.place;
+    return new ServiceNotices({ manager, address: coordinator, processes: undefined, beatMs: periodMs, nowMs });
   }
 
   private leave(drainTimeoutMs: number): void {
+    this.notices?.draining(drainTimeoutMs);
     if (this.host !== undefined) this.host.leave(drainTimeoutMs);
     else this.onExit({ code: 0, message: 'it was asked to leave before it had started' });
   }
@@ -138,6 +171,8 @@ export class Session {
 
   private onEvent(event: SessionEvent): void {
     this.log?.write(event);
+    this.pulses?.heard(event);
+    if (event.name === 'draining' && event.cause === 'coordinator') this.notices?.draining(event.deadlineMs);
     if (event.name === 'welcome' && !this.saidReady) {
       this.saidReady = true;
       this.supervisor?.say({ ready: true });
@@ -153,8 +188,11 @@ export class Session {
       this.logger?.error(`${exit.message}: SIGKILL`);
       killProcess(this.setup.ownGroup);
     }
-    this.place.post({ t: 'exit', exit }, []);
     this.killLater(EXIT_MS);
+    const post = () => this.place.post({ t: 'exit', exit }, []);
+    // The end of the process would cut the last words short.
+    if (this.notices === undefined) post();
+    else void this.notices.ended(exit.message).then(post);
   }
 
   /** process.exit() in a thread ends only the thread, and a blocked main thread never gets to it. */

@@ -3,6 +3,7 @@ import type { Readable, Writable } from 'node:stream';
 import { Socket } from 'node:net';
 import { LastLines } from './last-lines.js';
 import { LineSplitter } from './line-splitter.js';
+import type { SessionPulse } from './session-pulse.js';
 import { parseChildLine, SUPERVISION_ENV, type SupervisorMessage } from './supervision.js';
 
 /** What to start. */
@@ -40,6 +41,8 @@ export function endStatus({ code, said }: Pick<ChildEnd, 'code' | 'said'>): numb
 /** What a child's owner wants to hear. */
 export interface ChildListener {
   onReady(): void;
+  /** Only if it was asked for. */
+  onPulse(pulse: SessionPulse): void;
   /** Once; the process has been reaped. */
   onEnd(end: ChildEnd): void;
 }
@@ -59,6 +62,8 @@ export interface ChildOptions {
   readonly replaces: readonly string[];
   /** It leads a process group of its own, which ends with it: what its handlers have started does not outlive it. */
   readonly ownGroup: boolean;
+  /** How often its session is to give a sign of life, in milliseconds; undefined: never. */
+  readonly pulseMs: number | undefined;
   readonly output: ChildOutput;
 }
 
@@ -142,6 +147,7 @@ export class SupervisedChild {
     const message = parseChildLine(line);
     if (message === undefined) return;
     if ('ready' in message) this.listener.onReady();
+    else if ('pulse' in message) this.listener.onPulse(message.pulse);
     else this.said = message.ending;
   }
 
@@ -188,7 +194,7 @@ export class SupervisedChild {
 
 /** Most failures come later, as an event; some, such as an environment that is too large, are thrown. */
 function start({ command, args, env, cwd }: ChildCommand, options: ChildOptions): ChildProcess | Error {
-  const { incarnation, replaces, ownGroup, output } = options;
+  const { incarnation, replaces, ownGroup, pulseMs, output } = options;
   const supervision = {
     [SUPERVISION_ENV.incarnation]: incarnation,
     [SUPERVISION_ENV.replaces]: replaces.join(','),
@@ -196,6 +202,7 @@ function start({ command, args, env, cwd }: ChildCommand, options: ChildOptions)
     // Also when it is not: what this process has inherited is not for its children.
     [SUPERVISION_ENV.ownGroup]: ownGroup ? '1' : undefined,
     [SUPERVISION_ENV.journal]: output.journal?.join(',') || undefined,
+    [SUPERVISION_ENV.pulseMs]: pulseMs === undefined ? undefined : String(pulseMs),
   };
   try {
     return spawn(command, args, {

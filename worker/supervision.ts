@@ -6,6 +6,7 @@
 
 import { isJournal, type JournalPath } from '../proto/journal.js';
 import { STOP_ON_STDIN_EOF_ENV } from '../proto/stdin-guard.js';
+import type { SessionPulse } from './session-pulse.js';
 import { isIncarnation, parseReplaces } from './worker-options.js';
 
 /** The environment of a supervised child. The worker's program removes it from its own before user code runs. */
@@ -23,6 +24,8 @@ export const SUPERVISION_ENV = {
   ownGroup: 'REMUDA_OWN_GROUP',
   /** The child's descriptors whose lines the supervisor passes on to the systemd journal: `1`, `2` or `1,2`. */
   journal: 'REMUDA_JOURNAL',
+  /** How often the child's session gives a sign of life, in milliseconds; not there: never. */
+  pulseMs: 'REMUDA_PULSE_MS',
 } as const;
 
 /** What a supervisor has told its child by its environment. */
@@ -35,6 +38,8 @@ export interface Supervision {
   readonly fd: number;
   /** See {@link SUPERVISION_ENV.ownGroup}. */
   readonly ownGroup: boolean;
+  /** See {@link SUPERVISION_ENV.pulseMs}. Undefined: nobody asks for one. */
+  readonly pulseMs: number | undefined;
 }
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -43,12 +48,14 @@ type Env = Readonly<Record<string, string | undefined>>;
 export function parseSupervision(env: Env): Supervision | undefined {
   const incarnation = env[SUPERVISION_ENV.incarnation] ?? '';
   const fd = Number(env[SUPERVISION_ENV.supervisorFd]);
+  const pulseMs = Number(env[SUPERVISION_ENV.pulseMs]);
   if (!isIncarnation(incarnation) || !Number.isInteger(fd) || fd < 3) return undefined;
   return {
     incarnation,
     replaces: parseReplaces(env[SUPERVISION_ENV.replaces] ?? ''),
     fd,
     ownGroup: env[SUPERVISION_ENV.ownGroup] === '1',
+    pulseMs: pulseMs > 0 ? pulseMs : undefined,
   };
 }
 
@@ -68,6 +75,11 @@ export function forgetSupervision(env: Record<string, string | undefined>): void
   for (const name of [...Object.values(SUPERVISION_ENV), STOP_ON_STDIN_EOF_ENV]) Reflect.deleteProperty(env, name);
 }
 
+/** The first directory of systemd's RuntimeDirectory= (systemd.exec(5)); undefined: there is none. It stays for user code, too. */
+export function runtimeDirectory({ RUNTIME_DIRECTORY: directories }: Env): string | undefined {
+  return directories?.split(':')[0] || undefined;
+}
+
 /** Bound of the message of `ending`, in bytes. */
 export const MAX_ENDING_MESSAGE_BYTES = 8_192;
 
@@ -81,6 +93,8 @@ export interface SupervisorMessage {
 export type ChildMessage =
   /** It was welcomed for the first time: the incarnations that it replaces are known to the coordinator. */
   | { readonly ready: true }
+  /** Its session lives, as often as the supervisor has asked for it and when something has changed. */
+  | { readonly pulse: SessionPulse }
   /**
    * It is about to end, and why: a process that ends itself by SIGKILL cannot tell it by its exit status, and a status does not
    * tell what was wrong. The message has at most {@link MAX_ENDING_MESSAGE_BYTES}. The newest one counts.
@@ -93,10 +107,18 @@ export function parseSupervisorLine(line: string): SupervisorMessage | undefined
   return typeof value?.drainMs === 'number' && value.drainMs >= 0 ? { drainMs: value.drainMs } : undefined;
 }
 
+interface ChildLine {
+  readonly ready?: unknown;
+  /** From our own program of the same version, so it is not looked at more closely. */
+  readonly pulse?: SessionPulse;
+  readonly ending?: { readonly code?: unknown; readonly message?: unknown };
+}
+
 /** A line as a message; undefined if it is none. */
 export function parseChildLine(line: string): ChildMessage | undefined {
-  const value = parseLine(line) as { ready?: unknown; ending?: { code?: unknown; message?: unknown } } | undefined;
+  const value = parseLine(line) as ChildLine | undefined;
   if (value?.ready === true) return { ready: true };
+  if (value?.pulse !== undefined) return { pulse: value.pulse };
   const ending = value?.ending;
   if (typeof ending?.code !== 'number') return undefined;
   return { ending: { code: ending.code, message: typeof ending.message === 'string' ? ending.message : '' } };

@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { MAX_REPLACES } from '../proto/bounds.js';
 import { RestartPolicy, type RestartLimit } from './restart-policy.js';
 import { EXIT_RECYCLE, EXIT_REFUSED, EXIT_SUPERSEDED } from './session-effects.js';
+import type { SessionPulse } from './session-pulse.js';
+import { SilenceWatch } from './silence-watch.js';
 import { endStatus, SupervisedChild, type ChildCommand, type ChildEnd, type ChildOutput } from './supervised-child.js';
 
 /** What a supervisor needs. */
@@ -23,11 +25,26 @@ export interface SupervisorOptions {
    * the group ends with it, by SIGKILL. Default: false.
    */
   readonly ownGroup?: boolean;
+  /**
+   * Asks the children's sessions for a sign of life each `pulseMs` milliseconds, from when they begin to dial on, and ends one that
+   * has given none for `silenceMs` by SIGKILL, a failure like any other. Default: none is asked for.
+   */
+  readonly watch?: { readonly pulseMs: number; readonly silenceMs: number };
+  /** Remembers incarnations beyond the life of this process. Default: nobody does. */
+  readonly ledger?: IncarnationLedger;
   /** Evenly distributed in [0, 1). Default: Math.random. */
   readonly random?: () => number;
   /** A monotonic clock, in milliseconds. Default: performance.now, which counts from the start of the thread. */
   readonly nowMs?: () => number;
   readonly periods?: Partial<SupervisorPeriods>;
+}
+
+/** Where incarnations are written down that the coordinator may have to be told of by another supervisor. */
+export interface IncarnationLedger {
+  /** Incarnations of this place that are known to have ended, at most {@link MAX_REPLACES}. */
+  ended(index: number): readonly string[];
+  /** A process of this place has been started; `replaces` have ended, and the coordinator may not know of it yet. */
+  started(index: number, incarnation: string, pid: number, replaces: readonly string[]): void;
 }
 
 /** The supervisor's periods, in milliseconds. */
@@ -72,6 +89,15 @@ export type SupervisorEvent =
       readonly pid: number | undefined;
       readonly incarnation: string;
     }
+  /** A child's session has given a sign of life. Only with {@link SupervisorOptions.watch}. */
+  | { readonly name: 'child-pulse'; readonly index: number; readonly pulse: SessionPulse }
+  /** A child has given none for too long, and is ended by SIGKILL. */
+  | {
+      readonly name: 'child-silent';
+      readonly index: number;
+      readonly pid: number | undefined;
+      readonly silenceMs: number;
+    }
   | {
       readonly name: 'child-ended';
       readonly index: number;
@@ -115,7 +141,7 @@ interface Place {
   readonly index: number;
   readonly restartPolicy: RestartPolicy;
   /** Ended incarnations that the coordinator may not know of yet. */
-  replaces: string[];
+  replaces: readonly string[];
   restarts: number;
   state: Running | { readonly t: 'Waiting'; readonly timer: NodeJS.Timeout | undefined };
 }
@@ -128,6 +154,7 @@ export class Supervisor {
   private readonly periods: SupervisorPeriods;
   private readonly nowMs: () => number;
   private readonly taken = new Map<number, Place>();
+  private readonly silence: SilenceWatch | undefined;
   private draining = false;
   private resolveDone: () => void = () => undefined;
 
@@ -140,6 +167,7 @@ export class Supervisor {
     this.done = new Promise((resolve) => {
       this.resolveDone = resolve;
     });
+    this.silence = this.makeSilenceWatch();
   }
 
   /** Starts the first children. Once. */
@@ -160,7 +188,7 @@ export class Supervisor {
     const place: Place = {
       index,
       restartPolicy: this.restartPolicy(),
-      replaces: [],
+      replaces: this.options.ledger?.ended(index) ?? [],
       restarts: 0,
       state: { t: 'Waiting', timer: undefined },
     };
@@ -262,19 +290,39 @@ export class Supervisor {
     });
   }
 
+  private makeSilenceWatch(): SilenceWatch | undefined {
+    const { watch, onEvent } = this.options;
+    if (watch === undefined) return undefined;
+    return new SilenceWatch({
+      ...watch,
+      nowMs: this.nowMs,
+      onSilence: (index) => {
+        const state = this.taken.get(index)?.state;
+        if (state?.t !== 'Running') return;
+        onEvent({ name: 'child-silent', index, pid: state.child.pid, silenceMs: watch.silenceMs });
+        this.kill(index);
+      },
+    });
+  }
+
   private startChild(place: Place): void {
     const { index, restarts } = place;
-    const { command, output, ownGroup = false, onEvent } = this.options;
+    const { command, output, ownGroup = false, onEvent, watch, ledger } = this.options;
     const incarnation = randomBytes(16).toString('hex');
     const child: SupervisedChild = new SupervisedChild(
       command(index),
-      { incarnation, replaces: place.replaces, ownGroup, output: output(index) },
+      { incarnation, replaces: place.replaces, ownGroup, pulseMs: watch?.pulseMs, output: output(index) },
       {
         onReady: () => {
           // The coordinator has read the list.
           place.replaces = [];
+          if (child.pid !== undefined) ledger?.started(index, incarnation, child.pid, []);
           if (place.state.t === 'Running') place.state.ready = true;
           onEvent({ name: 'child-ready', index, pid: child.pid, incarnation });
+        },
+        onPulse: (pulse) => {
+          this.silence?.heard(index);
+          onEvent({ name: 'child-pulse', index, pulse });
         },
         onEnd: (end) => this.onEnd(place, end),
       },
@@ -289,7 +337,9 @@ export class Supervisor {
       killAtMs: Infinity,
       killTimer: undefined,
     };
-    if (child.pid !== undefined) onEvent({ name: 'child-started', index, pid: child.pid, incarnation, restarts });
+    if (child.pid === undefined) return;
+    ledger?.started(index, incarnation, child.pid, place.replaces);
+    onEvent({ name: 'child-started', index, pid: child.pid, incarnation, restarts });
   }
 
   private startAgain(place: Place): void {
@@ -312,6 +362,7 @@ export class Supervisor {
     const { index, restarts } = place;
     const { incarnation, killTimer } = place.state;
     clearTimeout(killTimer);
+    this.silence?.forget(index);
     if (end.pid !== undefined) place.replaces = [...place.replaces, incarnation].slice(-MAX_REPLACES);
     const { kind, restartInMs } = this.judge(place, end, place.state);
     const timer = restartInMs === undefined ? undefined : setTimeout(() => this.startAgain(place), restartInMs);
@@ -347,7 +398,9 @@ export class Supervisor {
   }
 
   private settle(): void {
-    if (this.draining && this.taken.size === 0) this.resolveDone();
+    if (!this.draining || this.taken.size > 0) return;
+    this.silence?.stop();
+    this.resolveDone();
   }
 }
 

@@ -2,7 +2,9 @@ import { DEFAULT_ADDRESS } from '../client/address.js';
 import { DAY_MS } from '../proto/bounds.js';
 import { LOG_LEVELS } from '../proto/log-levels.js';
 import { programLog } from '../proto/program-log.js';
+import { takeServiceManager } from '../proto/service-manager.js';
 import { STOP_ON_STDIN_EOF_ENV } from '../proto/stdin-guard.js';
+import { incarnationFiles } from './incarnation-files.js';
 import {
   DRAIN_TIMEOUT_MS,
   FleetWorker,
@@ -14,7 +16,7 @@ import { outputFlushed } from './output-flushed.js';
 import { failedStart, guardOwnProcess, leftStatus } from './own-process.js';
 import { EXIT_REFUSED } from './session-effects.js';
 import type { SessionExit } from './session-messages.js';
-import { forgetSupervision, journalPath, parseSupervision } from './supervision.js';
+import { forgetSupervision, journalPath, parseSupervision, runtimeDirectory } from './supervision.js';
 import { kindOf, type TaskHandler, type TaskHandlerOptions } from './task-handler.js';
 import { compileWorkerOptions, integerFault, workerOptionFaults, type WorkerOptions } from './worker-options.js';
 
@@ -85,11 +87,17 @@ export class WorkerProcess {
     const stopOnStdinEnd = supervised === undefined && process.env[STOP_ON_STDIN_EOF_ENV] === '1';
     const journal = journalPath(1, process.env);
     forgetSupervision(process.env);
+    const serviceManager = takeServiceManager(process.env, process.pid);
+    const directory = runtimeDirectory(process.env);
     this.drainTimeoutMs = drainTimeoutMs;
     this.logger = programLog(logLevel, { journal });
     this.worker = new FleetWorker(compileWorkerOptions({ ...options, logger: this.logger }), {
       supervised,
-      ownsProcess: { logLevel, journal },
+      ownsProcess: {
+        logLevel,
+        journal,
+        ...(supervised === undefined ? { serviceManager, incarnations: incarnationFiles(directory, this.logger) } : {}),
+      },
     });
     guardOwnProcess(this.worker, {
       logger: this.logger,
