@@ -236,6 +236,16 @@ export class Coordinator {
     return { ...this.#engine.glance(), refusal: this.#engine.refusal };
   }
 
+  /** How long the batch that is underway has been, in milliseconds; 0: none is. */
+  get batchMs(): number {
+    return this.#engine.batchMs;
+  }
+
+  /** Dead letters that the store keeps. */
+  get deadLetters(): number {
+    return this.#engine.storeCounts().deadLetters;
+  }
+
   /** Stops in good order: answers what has arrived, ends the streams, closes the store. Idempotent; also after a failed start. */
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();

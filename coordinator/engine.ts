@@ -133,6 +133,7 @@ export class Engine {
   #status: 'new' | 'running' | 'stopping' | 'stopped' | 'failed' = 'new';
   #started: Promise<void> | null = null;
   #turn: Promise<void> | null = null;
+  #turnSinceMs = 0;
   #kicked = false;
   #more = false;
   /** Nobody can hold an earlier coordinator's longer lease any more. */
@@ -189,6 +190,11 @@ export class Engine {
   /** A look at the state, without a copy: within `onSettled` as it is durable, at other times maybe one batch ahead of the store. */
   glance(): FleetGlance {
     return fleetGlance(this.#state, this.#options.runtime.now());
+  }
+
+  /** How long the batch that is underway has been, in milliseconds; 0: none is. */
+  get batchMs(): number {
+    return this.#turn === null ? 0 : this.#options.runtime.now().monoMs - this.#turnSinceMs;
   }
 
   /** What the store keeps, as of its newest commit. */
@@ -445,6 +451,7 @@ export class Engine {
     this.#options.runtime.defer(() => {
       // Cleared last: a turn that neither reads nor writes lets its outputs out at once, and what these append must not begin
       // another one.
+      this.#turnSinceMs = this.#options.runtime.now().monoMs;
       this.#turn = this.#runTurn().then(
         () => this.#afterTurn(),
         (error: unknown) => {

@@ -4,6 +4,7 @@ import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
 import { isJournal } from '../proto/journal.js';
 import { programLog } from '../proto/program-log.js';
 import { usageOrExit } from '../proto/program-options.js';
+import { takeServiceManager } from '../proto/service-manager.js';
 import { parseConfig } from './config.js';
 import { runProgram } from './program.js';
 
@@ -12,4 +13,5 @@ if (process.env.GRPC_VERBOSITY === undefined) setLogVerbosity(logVerbosity.NONE)
 
 const config = usageOrExit(() => parseConfig(process.argv.slice(2), process.env), isJournal(2, process.env));
 const journal = isJournal(1, process.env) ? 'direct' : undefined;
-await runProgram(config, programLog(config.logLevel, { name: 'remuda-coordinator', journal }));
+const log = programLog(config.logLevel, { name: 'remuda-coordinator', journal });
+await runProgram(config, log, takeServiceManager(process.env, process.pid));

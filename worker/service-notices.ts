@@ -29,6 +29,7 @@ export class ServiceNotices {
   private settledBefore = 0;
   private restarts = 0;
   private ready = false;
+  private saidStatus = '';
   /** Until when the drain may take; undefined: there is none. */
   private drainEndMs: number | undefined;
 
@@ -79,7 +80,10 @@ export class ServiceNotices {
     const { manager, beatMs } = this.options;
     const extend =
       this.drainEndMs === undefined ? {} : { extendTimeoutMs: Math.max(EXTEND_MIN_MS, EXTEND_BEATS * beatMs) };
-    manager.notify({ ...notice, ...extend, status: this.status() });
+    const status = this.status();
+    if (status === this.saidStatus && Object.keys(notice).length === 0) return;
+    this.saidStatus = status;
+    manager.notify({ ...notice, ...extend, status });
   }
 
   private status(): string {

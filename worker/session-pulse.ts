@@ -48,7 +48,7 @@ export class SessionPulses {
       this.connected = true;
       this.trouble = '';
     } else if (event.name === 'disconnected') {
-      const trouble = (event.message === '' ? event.code : event.message).slice(0, TROUBLE_CHARS);
+      const trouble = shortTrouble(event.message === '' ? event.code : event.message);
       if (!this.connected && trouble === this.trouble) return;
       this.connected = false;
       this.trouble = trouble;
@@ -67,4 +67,10 @@ export class SessionPulses {
     const { connected, settled, trouble } = this;
     tell({ connected, settled, trouble, running: runningCount() }, regular);
   }
+}
+
+/** What grpc-js says of a connection that could not be made, without what surrounds the system's own words. */
+function shortTrouble(message: string): string {
+  const system = /Last error: (?:Error: )?(.+?)\.? Resolution note:/.exec(message)?.[1];
+  return (system ?? message).slice(0, TROUBLE_CHARS);
 }

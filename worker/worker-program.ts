@@ -6,7 +6,6 @@ import { loadHandlersFile, type LoadedHandlers } from './handlers-file.js';
 import { incarnationFiles, type IncarnationFiles } from './incarnation-files.js';
 import type { MainConfig } from './main-config.js';
 import { failedStart, guardOwnProcess, leftStatus, runHook } from './own-process.js';
-import { EXIT_REFUSED, EXIT_SUPERSEDED } from './session-effects.js';
 import type { JournalPath } from '../proto/journal.js';
 import { programLog } from '../proto/program-log.js';
 import { superviseWorkers } from './supervising-program.js';

@@ -1,0 +1,91 @@
+import { every } from '../proto/every.js';
+import { beatMs, ServiceManager, type ServiceManagerAddress } from '../proto/service-manager.js';
+import type { Coordinator } from './coordinator.js';
+
+/**
+ * A batch on its way for longer will not come back by itself: a store that refuses ends the process after 30 s, so this is a disk
+ * that answers nothing at all, or a bug.
+ */
+const STUCK_BATCH_MS = 60_000;
+/** Longer than any healthy disk takes: a person wants to know. */
+const SLOW_BATCH_MS = 5_000;
+
+type Serving = Pick<Coordinator, 'glance' | 'batchMs' | 'deadLetters'>;
+
+/**
+ * What the service manager is told about this coordinator: when it serves, how it is in one line, and signs of life that prove
+ * local progress alone, which no worker and no client can hinder.
+ */
+export class ServiceNotices {
+  readonly #manager: ServiceManager;
+  #stopBeats: () => void = () => undefined;
+  #isStopping = false;
+
+  /** @param onFault Told when notices do not get through, once until one does. */
+  constructor(
+    private readonly address: ServiceManagerAddress,
+    onFault: (message: string) => void,
+  ) {
+    this.#manager = new ServiceManager(address, onFault);
+    this.#manager.notify({ status: 'opening the store' });
+  }
+
+  /** It serves, at these addresses. */
+  serving(coordinator: Serving, listen: string): void {
+    if (this.#isStopping) return;
+    const tell = (isReady: boolean): void => {
+      const makesProgress = coordinator.batchMs < STUCK_BATCH_MS;
+      this.#manager.notify({
+        ...(isReady ? { ready: true } : {}),
+        ...(makesProgress ? { watchdog: true } : {}),
+        status: status(coordinator, listen),
+      });
+    };
+    tell(true);
+    this.#stopBeats = every(beatMs(this.address), () => {
+      tell(false);
+    });
+  }
+
+  /** The stop has begun. */
+  stopping(): void {
+    this.#isStopping = true;
+    this.#stopBeats();
+    this.#manager.notify({ stopping: true, status: 'stopping' });
+  }
+
+  /** The last words. Fulfilled when they have been said. */
+  async ended(words: string): Promise<void> {
+    this.#isStopping = true;
+    this.#stopBeats();
+    this.#manager.notify({ status: words });
+    await this.#manager.close();
+  }
+}
+
+function status(coordinator: Serving, listen: string): string {
+  const { tasks, eachWorker, refusal } = coordinator.glance();
+  const workers = { READY: 0, SUSPECT: 0, DRAINING: 0, DISCONNECTED: 0 };
+  eachWorker(({ state }) => {
+    workers[state] += 1;
+  });
+  const { READY: ready, SUSPECT: suspect, DRAINING: draining, DISCONNECTED: disconnected } = workers;
+  const others = [some(suspect, 'suspect'), some(draining, 'draining'), some(disconnected, 'disconnected')];
+  const scheduled = some(tasks.scheduled, 'scheduled');
+  const batchMs = coordinator.batchMs;
+  return [
+    `serving on ${listen}; workers: ${figure(ready)} ready${others.join('')}`,
+    `tasks: ${figure(tasks.queued)} queued, ${figure(tasks.running)} running${scheduled}`,
+    `${figure(coordinator.deadLetters)} dead letters`,
+    ...(refusal === null ? [] : [`new work is refused: ${refusal.message}`]),
+    ...(batchMs < SLOW_BATCH_MS ? [] : [`the store has not answered for ${Math.round(batchMs / 1_000)} s`]),
+  ].join('; ');
+}
+
+function some(count: number, what: string): string {
+  return count === 0 ? '' : `, ${figure(count)} ${what}`;
+}
+
+function figure(number: number): string {
+  return number.toLocaleString('en-US');
+}
