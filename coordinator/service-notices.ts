@@ -1,6 +1,6 @@
 import { every } from '../proto/every.js';
 import { beatMs, ServiceManager, type ServiceManagerAddress } from '../proto/service-manager.js';
-import type { Coordinator } from './coordinator.js';
+import type { FleetGlance } from './core/fleet-glance.js';
 
 /**
  * A batch on its way for longer will not come back by itself: a store that refuses ends the process after 30 s, so this is a disk
@@ -10,7 +10,14 @@ const STUCK_BATCH_MS = 60_000;
 /** Longer than any healthy disk takes: a person wants to know. */
 const SLOW_BATCH_MS = 5_000;
 
-type Serving = Pick<Coordinator, 'glance' | 'batchMs' | 'deadLetters'>;
+/** What they say it of: the coordinator. */
+interface Serving {
+  /** The state of now, and why new work is refused; null: it is not. */
+  readonly glance: () => FleetGlance & { readonly refusal: { readonly message: string } | null };
+  /** How long the batch that is underway has been, in milliseconds. */
+  readonly batchMs: number;
+  readonly deadLetters: number;
+}
 
 /**
  * What the service manager is told about this coordinator: when it serves, how it is in one line, and signs of life that prove

@@ -35,14 +35,16 @@ export class SilenceWatch {
 
   private onTimer(): void {
     const { nowMs, pulseMs, silenceMs } = this.options;
-    const stoodStillMs = nowMs() - this.lookedMs - pulseMs;
-    this.lookedMs = nowMs();
+    const lookMs = nowMs();
+    const stoodStillMs = lookMs - this.lookedMs - pulseMs;
+    this.lookedMs = lookMs;
     // Nothing was heard while this process did not run, and perhaps the others did not run either.
     if (stoodStillMs > pulseMs) for (const index of this.heardMs.keys()) this.heard(index);
-    // Node runs timers before it reads: what has arrived is read first.
+    // Node runs timers before it reads: what has arrived is read first. Silence is counted up to the timer: the process may be
+    // stopped just after it.
     setImmediate(() => {
       for (const [index, heardMs] of this.heardMs) {
-        if (nowMs() - heardMs < silenceMs) continue;
+        if (lookMs - heardMs < silenceMs) continue;
         this.forget(index);
         this.options.onSilence(index);
       }

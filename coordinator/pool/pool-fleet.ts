@@ -280,6 +280,10 @@ export class PoolFleet implements CoordinatorObserver {
         break;
       case 'place-freed':
         this.#onFreed(place);
+        break;
+      // The supervisor is not asked for signs of life: whether a worker is heard is the coordinator's business.
+      case 'child-pulse':
+      case 'child-silent':
     }
     this.#refresh();
   }
