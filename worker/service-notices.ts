@@ -30,6 +30,7 @@ export class ServiceNotices {
   private restarts = 0;
   private ready = false;
   private saidStatus = '';
+  private over = false;
   /** Until when the drain may take; undefined: there is none. */
   private drainEndMs: number | undefined;
 
@@ -72,11 +73,14 @@ export class ServiceNotices {
 
   /** The last words. Fulfilled when they have been said. */
   async ended(status: string): Promise<void> {
+    this.over = true;
     this.options.manager.notify({ status });
     await this.options.manager.close();
   }
 
   private say(notice: { readonly ready?: true; readonly watchdog?: true; readonly stopping?: true }): void {
+    // The loop still turns, and still has its beats.
+    if (this.over) return;
     const { manager, beatMs } = this.options;
     const extend =
       this.drainEndMs === undefined ? {} : { extendTimeoutMs: Math.max(EXTEND_MIN_MS, EXTEND_BEATS * beatMs) };

@@ -77,6 +77,7 @@ describe('what the service manager is told of workers', () => {
     notices.beat();
     notices.gone(0, false);
     await notices.ended('all processes have left');
+    notices.beat();
     expect(told).toEqual([
       {
         ...{ stopping: true, extendTimeoutMs: 20_000 },
