@@ -1,15 +1,22 @@
 import { Command } from 'commander';
 import ms from 'ms';
 import { CORE_DEFAULTS } from './core/config.js';
-import { formatAddress, isLocal, parseListenAddress, type ListenAddress } from './listen-address.js';
+import {
+  formatAddress,
+  isLocal,
+  parseListenAddress,
+  REACHABLE_BY_OTHERS,
+  type ListenAddress,
+  type PassedSockets,
+} from './listen-address.js';
 import { openStore, storeDefaults } from './store/open-store.js';
 import { packageVersion } from '../proto/package-version.js';
 import { LOG_LEVELS, parseCommand, parseTimeMs, UsageExit } from '../proto/program-options.js';
 
 /** What a coordinator is told, checked, defaults filled in. */
 export interface CoordinatorConfig {
-  /** Where gRPC is served. Default 127.0.0.1:7070. */
-  readonly listen: ListenAddress;
+  /** Where gRPC is served: an address, or sockets that listen already. Default 127.0.0.1:7070. */
+  readonly listen: ListenAddress | PassedSockets;
   /** Where /metrics, /healthz and /readyz are served; null: nowhere. Default 127.0.0.1:7071. */
   readonly http: ListenAddress | null;
   /** `sqlite:PATH` or `memory:`. Default sqlite:./remuda.db. */
@@ -97,7 +104,7 @@ export function coordinatorConfig(given: Partial<CoordinatorConfig> = {}): Coord
 const FLAGS = {
   listen: [
     'ADDRESS',
-    'where gRPC is served: HOST:PORT or unix:PATH; port 0 takes a free one',
+    'where gRPC is served: HOST:PORT or unix:PATH; port 0 takes a free one; not used with sockets that systemd passes',
     formatAddress(DEFAULTS.listen),
   ],
   http: ['ADDRESS', 'where /metrics, /healthz and /readyz are served, or off', formatAddress(DEFAULTS.http)],
@@ -146,6 +153,8 @@ const HELP = `
 Every option may also come as a variable: REMUDA_LISTEN for --listen, REMUDA_HEARTBEAT_INTERVAL for --heartbeat-interval and
 so on; REMUDA_INSECURE=1. An option comes before its variable. Times have a unit: 500ms, 5s, 2m.
 
+Socket activation: gRPC is served on the sockets of a systemd socket unit (LISTEN_PID, LISTEN_FDS); a restart then refuses nobody.
+
 Example:
   remuda-coordinator --listen 127.0.0.1:7070 --store sqlite:/var/lib/remuda/remuda.db
 
@@ -161,17 +170,20 @@ Exit status: 0 stopped in good order, 1 the addresses or the store cannot be use
  * Reads the command line and the variables: option before variable before default.
  *
  * @param argv without the program's own two
+ * @param passed descriptors of sockets that listen already; if there are any, gRPC is served on them, whatever `--listen` says
  * @throws {UsageExit} with every fault in one message
  */
-export function parseConfig(argv: readonly string[], env: Env): CoordinatorConfig {
+export function parseConfig(argv: readonly string[], env: Env, passed: readonly number[] = []): CoordinatorConfig {
   const { flags, faults, insecureFlag } = parseFlags(argv);
   const read = new Reader((flag) => flags[flag] ?? (env[variableOf(flag)] || FLAGS[flag][2]), faults);
   const insecure = insecureFlag || isTrue(env.REMUDA_INSECURE, faults);
   const store = read.store();
   const heartbeatIntervalMs = read.time('heartbeat-interval', 100, 5 * MINUTE_MS);
   const derived = derivedDefaults({ heartbeatIntervalMs, store });
+  const listen = read.address('listen', insecure);
+  const isTold = Boolean(flags.listen ?? env[variableOf('listen')]);
   const config: CoordinatorConfig = {
-    listen: read.address('listen', insecure),
+    listen: passed.length === 0 ? listen : { kind: 'passed', descriptors: passed, unused: isTold ? listen : null },
     http: read.text('http') === 'off' ? null : read.address('http', insecure),
     store,
     maxStoreBytes:
@@ -221,7 +233,7 @@ class Reader {
       this.fault(
         flag,
         text,
-        'other machines can reach that, and without TLS, which does not exist yet, anybody there can run tasks and read results: listen on 127.0.0.1 or unix:PATH and put a proxy with TLS in front, or pass --insecure if you trust the whole network',
+        `${REACHABLE_BY_OTHERS}: listen on 127.0.0.1 or unix:PATH and put a proxy with TLS in front, or pass --insecure if you trust the whole network`,
       );
     }
     return address;

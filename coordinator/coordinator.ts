@@ -1,6 +1,3 @@
-import { existsSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import { packageVersion } from '../proto/package-version.js';
 import { within } from '../proto/within.js';
@@ -11,16 +8,16 @@ import type { ProcessEnd } from './core/inputs.js';
 import type { CoreEvent } from './core/outputs.js';
 import { Engine } from './engine.js';
 import type { DiskRoom } from './free-space.js';
+import { GrpcServer } from './grpc-server.js';
 import { HttpServer, type HttpText } from './http/http-server.js';
-import { clearStaleSocket, formatAddress, type ListenAddress } from './listen-address.js';
+import { cannotListen, formatAddress } from './listen-address.js';
 import { CoreEventLog } from './logging.js';
 import { Metrics, type MetricsAddition } from './metrics.js';
 import type { Purged } from './retention.js';
 import { systemRandom, systemRuntime } from './runtime.js';
-import { serverOptions } from './server-options.js';
 import { callInterrupted, refused } from './services/asking.js';
 import { FleetServiceImplementation } from './services/fleet-service.js';
-import { addReflection, Health } from './services/health.js';
+import { Health } from './services/health.js';
 import { TaskServiceImplementation } from './services/task-service.js';
 import { coordinatorStopping, SessionHost } from './session/session-host.js';
 import { openStore, storeDefaults } from './store/open-store.js';
@@ -66,6 +63,7 @@ export interface FleetGlance extends CoreGlance {
 
 /** Where a started coordinator is reached: as told, with real ports. */
 export interface CoordinatorAddresses {
+  /** Of several sockets that were passed, all: separated by a comma and a space. */
   readonly listen: string;
   /** Null: there is no HTTP side. */
   readonly http: string | null;
@@ -76,8 +74,6 @@ const MIB = 1_048_576;
 const INBOX = { maxInputs: 16_384, maxBytes: 64 * MIB, batchInputs: 2_048, batchBytes: 8 * MIB };
 /** Streams beyond the known workers: of those that come back before we know that they were gone, and of strangers. */
 const SPARE_SESSIONS = 1_024;
-/** What is in flight when a coordinator stops gets this long to be answered. */
-const ANSWERS_MS = 1_000;
 /** How long the store may take to note that what runs is held. */
 const HOLD_COMMIT_MS = 1_000;
 /** How long a faulty process waits for the store's thread. */
@@ -98,7 +94,7 @@ export class Coordinator {
   readonly #tasks: TaskServiceImplementation;
   readonly #metrics: Metrics;
   readonly #health = new Health();
-  readonly #server: Server;
+  readonly #grpc: GrpcServer;
   readonly #http: HttpServer | null;
   #stopped: Promise<void> | undefined;
 
@@ -162,9 +158,14 @@ export class Coordinator {
       onBug,
     });
     this.#metrics = this.#makeMetrics(deps);
-    this.#server = new Server(serverOptions(config));
-    for (const service of [this.#sessions, this.#tasks, fleet, this.#health]) service.addToServer(this.#server);
-    addReflection(this.#server);
+    const services = [this.#sessions, this.#tasks, fleet, this.#health];
+    this.#grpc = new GrpcServer({
+      listen: config.listen,
+      insecure: config.insecure,
+      maxPayloadBytes,
+      services,
+      runtime,
+    });
     this.#http = this.#makeHttp(deps, onBug);
   }
 
@@ -193,18 +194,20 @@ export class Coordinator {
   }
 
   /**
-   * Opens the store, takes up what had not ended, and listens.
+   * Opens the store, takes up what had not ended, and listens, or accepts on the sockets that were passed.
    *
    * @throws StoreError, or Error from a socket, with what to do; call {@link stop} then, too
    */
   async start(): Promise<CoordinatorAddresses> {
     await this.#engine.start(this.#sessions);
-    const listen = formatAddress(await this.#bind());
+    this.#checkStarting();
+    const listen = (await this.#grpc.listen()).map(formatAddress).join(', ');
     this.#checkStarting();
     this.#engine.listening();
     const http = await this.#startHttp();
     this.#checkStarting();
     this.#health.set('SERVING');
+    this.#logUnusedAddress(listen);
     this.#log.info({ listen, http, store: this.#config.store, version: packageVersion() }, 'ready');
     return { listen, http };
   }
@@ -266,13 +269,14 @@ export class Coordinator {
   }
 
   async #stop(): Promise<void> {
+    this.#grpc.stopAccepting();
     this.#health.set('NOT_SERVING');
     await this.#announceReturn();
     this.#tasks.stop(callInterrupted());
     this.#sessions.stop(coordinatorStopping());
     // Whoever arrives from now on is refused; what has arrived is answered before the server shuts down.
     await this.#engine.stop();
-    await this.#shutDownServer();
+    await this.#grpc.shutDown();
     await this.#http?.stop();
   }
 
@@ -335,20 +339,13 @@ export class Coordinator {
     this.#observer?.onDiskLow(disk);
   }
 
-  async #bind(): Promise<ListenAddress> {
+  /** Who gives an address expects callers there. */
+  #logUnusedAddress(used: string): void {
     const { listen } = this.#config;
-    try {
-      if (listen.kind === 'unix') await clearStaleSocket(listen.path);
-      const port = await new Promise<number>((resolve, reject) => {
-        this.#server.bindAsync(formatAddress(listen), ServerCredentials.createInsecure(), (error, bound) => {
-          if (error === null) resolve(bound);
-          else reject(error);
-        });
-      });
-      return listen.kind === 'unix' ? listen : { ...listen, port };
-    } catch (error) {
-      throw cannotListen('--listen', listen, error);
-    }
+    if (listen.kind !== 'passed' || listen.unused === null) return;
+    const detail =
+      'the sockets that were passed at the start (LISTEN_FDS) are used instead of --listen; drop --listen, or start it without them';
+    this.#log.warn({ listen: used, unused: formatAddress(listen.unused), detail }, 'listen-unused');
   }
 
   async #startHttp(): Promise<string | null> {
@@ -360,36 +357,6 @@ export class Coordinator {
       throw cannotListen('--http', http, error);
     }
   }
-
-  #shutDownServer(): Promise<void> {
-    return new Promise((resolve) => {
-      const forget = systemRuntime.after(ANSWERS_MS, () => {
-        this.#server.forceShutdown();
-      });
-      this.#server.tryShutdown(() => {
-        forget();
-        this.#server.forceShutdown();
-        resolve();
-      });
-    });
-  }
-}
-
-/** What a person can do, by what the system says. */
-const LISTEN_ADVICE = [
-  ['EADDRINUSE', 'another process listens there; stop it, or choose another address'],
-  ['EACCES', 'this user may not; choose a port above 1023, or a directory that it may write to'],
-  ['EADDRNOTAVAIL', 'no network interface of this machine has this address; use 127.0.0.1, or one that it has'],
-  ['ENOTFOUND', 'no such host name is known; use an IP address'],
-  ['Name resolution failed', 'no such host name is known; use an IP address'],
-] as const;
-
-function cannotListen(flag: string, address: ListenAddress, cause: unknown): Error {
-  const text = cause instanceof Error ? cause.message : String(cause);
-  const [, advice] = LISTEN_ADVICE.find(([sign]) => text.includes(sign)) ?? [];
-  const missing = address.kind === 'unix' && !existsSync(dirname(address.path));
-  const why = missing ? `the directory ${dirname(address.path)} does not exist; make it` : (advice ?? text);
-  return new Error(`cannot listen on ${formatAddress(address)} (${flag}): ${why}`, { cause });
 }
 
 function logSessionEnd(log: Logger, { sessionId, workerId, peer, error }: SessionEnd): void {

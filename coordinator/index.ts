@@ -15,4 +15,4 @@ export {
 } from './coordinator.js';
 export { coordinatorConfig, parseConfig, type CoordinatorConfig } from './config.js';
 export { UsageExit } from '../proto/program-options.js';
-export type { ListenAddress } from './listen-address.js';
+export type { ListenAddress, PassedSockets } from './listen-address.js';

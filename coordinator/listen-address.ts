@@ -1,11 +1,25 @@
+import { existsSync } from 'node:fs';
 import { lstat, rm } from 'node:fs/promises';
 import { BlockList, connect, isIP } from 'node:net';
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 
 /** Where a server listens. */
 export type ListenAddress =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
   | { readonly kind: 'unix'; readonly path: string };
+
+/** Sockets that listen already, passed to this process by whoever started it. */
+export interface PassedSockets {
+  readonly kind: 'passed';
+  /** Their descriptors, at least one. */
+  readonly descriptors: readonly number[];
+  /** Where we were told to listen as well, which is not done; null: nowhere. */
+  readonly unused: ListenAddress | null;
+}
+
+/** What is wrong with an address that is not {@link isLocal}. */
+export const REACHABLE_BY_OTHERS =
+  'other machines can reach that, and without TLS, which does not exist yet, anybody there can run tasks and read results';
 
 /** The longest path of a socket. The kernel cuts longer ones, silently, at 107; some room for what a caller adds. */
 export const MAX_SOCKET_PATH_BYTES = 100;
@@ -72,4 +86,22 @@ export function isListenedOn(path: string): Promise<boolean> {
       done(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT');
     });
   });
+}
+
+/** What a person can do, by what the system says. */
+const LISTEN_ADVICE = [
+  ['EADDRINUSE', 'another process listens there; stop it, or choose another address'],
+  ['EACCES', 'this user may not; choose a port above 1023, or a directory that it may write to'],
+  ['EADDRNOTAVAIL', 'no network interface of this machine has this address; use 127.0.0.1, or one that it has'],
+  ['ENOTFOUND', 'no such host name is known; use an IP address'],
+  ['Name resolution failed', 'no such host name is known; use an IP address'],
+] as const;
+
+/** The error to show when a server cannot listen where `flag` says: with what to do. */
+export function cannotListen(flag: string, address: ListenAddress, cause: unknown): Error {
+  const text = cause instanceof Error ? cause.message : String(cause);
+  const [, advice] = LISTEN_ADVICE.find(([sign]) => text.includes(sign)) ?? [];
+  const missing = address.kind === 'unix' && !existsSync(dirname(address.path));
+  const why = missing ? `the directory ${dirname(address.path)} does not exist; make it` : (advice ?? text);
+  return new Error(`cannot listen on ${formatAddress(address)} (${flag}): ${why}`, { cause });
 }

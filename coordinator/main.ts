@@ -6,12 +6,19 @@ import { programLog } from '../proto/program-log.js';
 import { usageOrExit } from '../proto/program-options.js';
 import { takeServiceManager } from '../proto/service-manager.js';
 import { parseConfig } from './config.js';
+import { takePassedSockets } from './passed-sockets.js';
 import { runProgram } from './program.js';
 
 // What grpc-js has to say stands in our own errors, and its lines are no JSON.
 if (process.env.GRPC_VERBOSITY === undefined) setLogVerbosity(logVerbosity.NONE);
 
-const config = usageOrExit(() => parseConfig(process.argv.slice(2), process.env), isJournal(2, process.env));
+const config = usageOrExit(
+  () => {
+    const passed = takePassedSockets(process.env, process.pid);
+    return parseConfig(process.argv.slice(2), process.env, passed);
+  },
+  isJournal(2, process.env),
+);
 const journal = isJournal(1, process.env) ? 'direct' : undefined;
 const log = programLog(config.logLevel, { name: 'remuda-coordinator', journal });
 await runProgram(config, log, takeServiceManager(process.env, process.pid));

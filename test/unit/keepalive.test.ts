@@ -1,13 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import { channelOptions } from '../../client/channel-options.js';
-import { parseConfig } from '../../coordinator/config.js';
+import { parseListenAddress, type ListenAddress } from '../../coordinator/listen-address.js';
 import { serverOptions } from '../../coordinator/server-options.js';
 
 /** Common proxies end a connection that has said nothing for so long. */
 const PROXY_IDLE_MS = 60_000;
 
+function addressOf(text: string): ListenAddress {
+  const address = parseListenAddress(text);
+  if (typeof address === 'string') throw new Error(`${text}: ${address}`);
+  return address;
+}
+
 function optionsOf(listen: string) {
-  return { client: channelOptions(listen), server: serverOptions(parseConfig(['--listen', listen], {})) };
+  return { client: channelOptions(listen), server: serverOptions(1_048_576, [addressOf(listen)]) };
 }
 
 describe('a connection that says nothing', () => {
@@ -25,6 +31,11 @@ describe('a connection that says nothing', () => {
     const { client, server } = optionsOf('unix:/run/remuda.sock');
     expect(client).not.toHaveProperty(['grpc.keepalive_time_ms']);
     expect(server).not.toHaveProperty(['grpc.keepalive_time_ms']);
+  });
+
+  it('should be pinged by a server that listens on both kinds: its options are for all', () => {
+    const both = ['unix:/run/remuda.sock', '127.0.0.1:7070'].map(addressOf);
+    expect(serverOptions(1_048_576, both)['grpc.keepalive_time_ms']).toBeGreaterThan(0);
   });
 });
 
