@@ -1,5 +1,5 @@
 // Handlers for the end-to-end tests: each entry leaves one line in the ledger, outside the system under test.
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, existsSync } from 'node:fs';
 
 const ledger = process.env.E2E_LEDGER;
 
@@ -28,6 +28,12 @@ export default {
     enter('sleep', null, ctx);
     await sleep(ms, ctx.signal);
     return value;
+  },
+  // Runs until the test makes this file.
+  'until-file': async ({ path }, ctx) => {
+    enter('until-file', null, ctx);
+    while (!existsSync(path)) await sleep(20, ctx.signal);
+    return path;
   },
   // Runs on the first attempt until it is killed, and returns at once on any later one.
   'hang-once': async (payload, ctx) => {

@@ -13,6 +13,7 @@ import {
   credentials,
   Metadata,
   type CallOptions,
+  type ChannelOptions,
   type ClientReadableStream,
   type ClientUnaryCall,
   type ServiceError,
@@ -32,8 +33,9 @@ export interface UnaryCall<O> {
 export class Stubs implements Disposable {
   readonly #client: Client;
 
-  constructor(address: string) {
-    this.#client = new Client(address, credentials.createInsecure());
+  /** grpc-js shares the connections of a process between clients of the same options. */
+  constructor(address: string, options: ChannelOptions = {}) {
+    this.#client = new Client(address, credentials.createInsecure(), options);
   }
 
   /** Calls a unary method; rejects with grpc-js's ServiceError. */

@@ -61,7 +61,8 @@ describe('remuda-coordinator, its start', () => {
   it('explains itself', async () => {
     const { code, out } = await failed(['--help']);
     expect(code).toBe(0);
-    for (const part of ['--listen', '--insecure', 'REMUDA_LISTEN', 'SIGTERM', '74']) expect(out).toContain(part);
+    for (const part of ['--listen', '--insecure', 'REMUDA_LISTEN', 'LISTEN_FDS', 'SIGTERM', '74'])
+      expect(out).toContain(part);
   });
 
   it('names two faults in one message', async () => {
