@@ -9,6 +9,7 @@ import {
   type PassedSockets,
 } from './listen-address.js';
 import { PassedListener } from './passed-listener.js';
+import { within } from '../proto/within.js';
 import type { Runtime } from './runtime.js';
 import { serverOptions } from './server-options.js';
 import { addReflection } from './services/health.js';
@@ -26,6 +27,8 @@ export interface GrpcServerOptions {
 
 /** What is in flight when a coordinator stops gets this long to be answered. */
 const ANSWERS_MS = 1_000;
+/** How long the other end may take to notice that its connection is over: one that hears nothing never does. */
+const LINGER_MS = 500;
 
 /** The gRPC side of a coordinator: binds an address, or accepts on sockets that were passed. One life. */
 export class GrpcServer {
@@ -67,11 +70,11 @@ export class GrpcServer {
     for (const listener of this.#passed) void listener.close();
   }
 
-  /** Lets what is in flight be answered for at most {@link ANSWERS_MS}, then ends every connection. */
+  /** Lets what is in flight be answered for at most {@link ANSWERS_MS}, then ends every connection, whatever the other ends do. */
   async shutDown(): Promise<void> {
     const server = this.#server;
     if (server === undefined) return;
-    await new Promise<void>((resolve) => {
+    const ended = new Promise<void>((resolve) => {
       const forget = this.#options.runtime.after(ANSWERS_MS, () => {
         server.forceShutdown();
       });
@@ -81,7 +84,8 @@ export class GrpcServer {
         resolve();
       });
     });
-    await Promise.all(this.#passed.map((listener) => listener.close()));
+    const closed = this.#passed.map((listener) => listener.close());
+    await within(Promise.all([ended, ...closed]), ANSWERS_MS + LINGER_MS);
   }
 
   async #bind(listen: ListenAddress): Promise<ListenAddress> {

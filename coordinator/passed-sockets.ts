@@ -5,8 +5,8 @@ import { UsageExit } from '../proto/program-options.js';
 const FIRST_DESCRIPTOR = 3;
 /** More is a mistake: a socket unit names a few addresses. */
 const MAX_SOCKETS = 64;
-/** LISTEN_FDNAMES gives names to sockets of different use; ours are all of one. */
-const VARIABLES = ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES'] as const;
+/** LISTEN_FDNAMES gives names to sockets of different use; ours are all of one. LISTEN_PIDFDID is LISTEN_PID once more. */
+const VARIABLES = ['LISTEN_PID', 'LISTEN_PIDFDID', 'LISTEN_FDS', 'LISTEN_FDNAMES'] as const;
 
 /**
  * Takes the sockets that are meant for this process out of its environment: the variables are removed, whatever they say, so that

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
+import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, credentials, status as Code } from '@grpc/grpc-js';
@@ -207,6 +207,16 @@ describe('remuda-coordinator, its end', () => {
     program.kill('SIGTERM');
     expect(await program.exit(STOP_MS)).toEqual(GOOD_EXIT);
     expect((await mute.end()).code).toBe(Code.UNAVAILABLE);
+  });
+
+  it('does not wait for one that takes no notice of the end of its connection', async () => {
+    const { program, address } = await startCoordinator();
+    const [host, port] = address.split(':');
+    const deaf = connect({ host: host!, port: Number(port), allowHalfOpen: true });
+    await once(deaf, 'data');
+    program.kill('SIGTERM');
+    expect(await program.exit()).toEqual({ code: 0, signal: null });
+    deaf.destroy();
   });
 
   it('ends at once on a second signal', async () => {
