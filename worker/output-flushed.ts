@@ -9,7 +9,12 @@ const FLUSH_MS = 2_000;
  */
 export async function outputFlushed(): Promise<void> {
   const flushed = [process.stdout, process.stderr].map(
-    (output) => new Promise<void>((resolve) => void output.write('', () => resolve())),
+    (output) =>
+      new Promise<void>((resolve) => {
+        // A reader that is gone is no error of user code, as which it would end the process with another status.
+        output.on('error', () => resolve());
+        output.write('', () => resolve());
+      }),
   );
   await within(Promise.all(flushed), FLUSH_MS);
 }

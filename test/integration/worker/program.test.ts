@@ -52,13 +52,16 @@ describe.each(SESSION_MODES)('remuda-worker --session %s', { timeout: 60_000 }, 
     expect(Buffer.from((report.result?.body.value as Uint8Array | undefined) ?? []).toString()).toBe('{"n":[1,"x"]}');
   });
 
-  it('should leave in good order when nobody reads its log any more', async () => {
-    const { coordinator, program } = await inMode();
-    await coordinator.session();
-    program.process.stdout?.destroy();
-    program.process.kill('SIGTERM');
-    expect(await program.ended()).toEqual({ code: 0, signal: null });
-  });
+  it.each(['stdout', 'stderr'] as const)(
+    'should leave in good order when nobody reads its %s any more',
+    async (output) => {
+      const { coordinator, program } = await inMode();
+      await coordinator.session();
+      program.process[output]?.destroy();
+      program.process.kill('SIGTERM');
+      expect(await program.ended()).toEqual({ code: 0, signal: null });
+    },
+  );
 
   it('should drain on SIGTERM: finish, abort at the deadline, tear down, exit 0', async () => {
     const { coordinator, program } = await inMode('--drain-timeout', '300ms');
