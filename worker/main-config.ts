@@ -177,7 +177,8 @@ function parseHandlersArgument(rest: readonly string[], faults: string[]): strin
   const unknown = rest.filter((text) => text.startsWith('-'));
   for (const text of unknown) faults.push(`unknown option ${text}`);
   const [handlers, ...others] = rest.filter((text) => !text.startsWith('-'));
-  if (handlers === undefined) faults.push('no handlers file; name it: remuda-worker handlers.mjs');
+  // Empty: a variable that is not set, as in the unit file's ${REMUDA_HANDLERS}.
+  if (handlers === undefined || handlers === '') faults.push('no handlers file; name it: remuda-worker handlers.mjs');
   else if (others.length > 0 && unknown.length === 0) {
     faults.push(
       `one handlers file, please: ${[handlers, ...others].map((text) => `"${text}"`).join(' ')} are ${others.length + 1}`,

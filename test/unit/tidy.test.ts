@@ -10,8 +10,8 @@ import { allFiles, faultsOf, findFaults, houseRules, readText, ROOT, sourceFiles
 const FILE_LINES_MAX = 600;
 /** File -> how many of its functions are too long. */
 const LONG_FUNCTIONS: Readonly<Record<string, number>> = {};
-/** Names that tools ask for, and folders that hold data. */
-const OTHER_NAMES = /^docs\/adr\/|^docs\/[A-Z]+\.md$|(^|\/)README\.md$|\.binpb$/;
+/** Names that tools ask for (systemd: `NAME@.service`), and folders that hold data. */
+const OTHER_NAMES = /^docs\/adr\/|^docs\/deploy\/systemd\/|^docs\/[A-Z]+\.md$|(^|\/)README\.md$|\.binpb$/;
 /** `name.ts`, `name.test.ts`, `name.config.ts`; words of small letters and digits with `-` between them. */
 const KEBAB_CASE = /^\.?[a-z0-9]+(-[a-z0-9]+)*(\.(test|config|d))?(\.[a-z]+)?$/;
 

@@ -84,6 +84,10 @@ describe('parseMainConfig', () => {
     }
   });
 
+  it('should call a handlers file missing that comes from an unset variable', () => {
+    expect(faults(['']).text).toContain('no handlers file');
+  });
+
   it('should refuse two handlers files, a label given twice, and an option without its value', () => {
     expect(faults(['a.mjs', 'b.mjs']).text).toContain('one handlers file, please: "a.mjs" "b.mjs" are 2');
     expect(faults(['a.mjs', '--label', 'k=1', '--label', 'k=2']).text).toContain('--label names "k" twice');
