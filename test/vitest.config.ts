@@ -10,7 +10,8 @@ export default defineConfig({
   root,
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['**/node_modules/**', 'dist/**'],
+    // test/systemd boots a machine for each test: npm run test:systemd.
+    exclude: ['**/node_modules/**', 'dist/**', 'test/systemd/**'],
     // Processes of their own: what a file leaves open is seen, and its signals and exits hurt nobody else.
     pool: 'forks',
     // Tests start programs of their own, and wait for them: three keep two cores busy, and more make all of them slow.

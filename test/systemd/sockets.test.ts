@@ -1,0 +1,33 @@
+import { describe, expect, it } from 'vitest';
+import { COORDINATOR, onFleet, SOCKET, workerUnit } from './fleet.js';
+
+const UNIX_PATH = '/run/remuda/coordinator.sock';
+
+describe('the coordinator with a Unix socket beside its port', () => {
+  it('serves both, and a worker without any network', () =>
+    onFleet('socket-unix', async (fleet) => {
+      await fleet.dropIn(SOCKET, `[Socket]\nListenStream=${UNIX_PATH}\n`);
+      // What worker-network-isolated.conf says for the coordinator's own machine.
+      const isolated = ['PrivateNetwork=yes', 'RestrictAddressFamilies=', 'RestrictAddressFamilies=AF_UNIX'];
+      await fleet.dropIn(workerUnit('a'), ['[Service]', ...isolated, 'SupplementaryGroups=remuda', ''].join('\n'));
+      await fleet.workerEnv('a', { REMUDA_ADDRESS: `unix:${UNIX_PATH}` });
+      await fleet.coordinator.start();
+      expect(await fleet.container.output(['stat', '--format=%a %U %G', UNIX_PATH])).toBe('660 remuda remuda\n');
+      await fleet.worker('a').start();
+      expect((await fleet.submitEach('echo', [1])).map(({ state }) => state)).toEqual(['SUCCEEDED']);
+    }));
+});
+
+describe('the coordinator with a socket that other machines can reach', () => {
+  it('refuses it until it is told REMUDA_INSECURE, and says so', () =>
+    onFleet('socket-open', async (fleet) => {
+      await fleet.dropIn(SOCKET, '[Socket]\nListenStream=\nListenStream=0.0.0.0:7070\n');
+      const { code } = await fleet.container.run(['systemctl', 'start', COORDINATOR]);
+      expect(code).toBe(1);
+      expect(await fleet.container.journal(COORDINATOR)).toMatch(/0\.0\.0\.0:7070.*--insecure/);
+
+      await fleet.coordinatorEnv({ REMUDA_INSECURE: 1 });
+      await fleet.coordinator.restart();
+      await fleet.worker('a').start();
+    }));
+});

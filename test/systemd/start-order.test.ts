@@ -1,0 +1,48 @@
+import { describe, expect, it } from 'vitest';
+import { onFleet } from './fleet.js';
+
+describe('a worker that starts before its coordinator', () => {
+  it('waits for it, and says so, for longer than any time-out', () =>
+    onFleet('worker-first', async (fleet) => {
+      const worker = fleet.worker('a');
+      await worker.startSoon();
+      const look = ['ActiveState', 'StatusText', 'ExecMainPID', 'NRestarts'];
+      const waits = await worker.waitFor(
+        look,
+        ({ StatusText }) => StatusText?.includes('waiting for coordinator at 127.0.0.1:7070') === true,
+        'word that it waits',
+      );
+      expect(waits).toMatchObject({ ActiveState: 'activating', NRestarts: '0' });
+      expect(await worker.show('TimeoutStartUSec')).toEqual({ TimeoutStartUSec: 'infinity' });
+      await fleet.record('worker-first-waiting');
+
+      await fleet.coordinator.start();
+      const { ExecMainPID } = waits;
+      await worker.waitForState('active');
+      expect(await worker.show('ExecMainPID', 'NRestarts')).toEqual({ ExecMainPID, NRestarts: '0' });
+      expect((await fleet.submitEach('echo', ['hello'])).map(({ state }) => state)).toEqual(['SUCCEEDED']);
+    }));
+});
+
+describe('a worker that starts after its coordinator', () => {
+  it('is active once it has been welcomed, and both say how they are', () =>
+    onFleet('coordinator-first', async (fleet) => {
+      await fleet.coordinator.start();
+      await fleet.worker('a').start();
+      // Active says that it has been welcomed: the coordinator knows it.
+      const workers = await fleet.container.output(['remuda', 'workers', '--json']);
+      expect(workers).toContain(`${fleet.container.name}/a/0`);
+      for (const unit of [fleet.coordinator, fleet.worker('a')]) {
+        await unit.waitFor(['StatusText'], ({ StatusText }) => StatusText !== '', 'status text');
+      }
+      // The shipped defaults, hardening included: the store is where the unit says, and nobody else reads it.
+      expect(
+        await fleet.container.output(['stat', '--format=%a %U', '/var/lib/remuda', '/var/lib/remuda/remuda.db']),
+      ).toBe('700 remuda\n600 remuda\n');
+      expect((await fleet.submitEach('echo', [1, 2, 3])).map(({ state }) => state)).toEqual([
+        'SUCCEEDED',
+        'SUCCEEDED',
+        'SUCCEEDED',
+      ]);
+    }));
+});

@@ -1,0 +1,39 @@
+import { describe, expect, it } from 'vitest';
+import { onFleet } from './fleet.js';
+
+describe('systemctl stop of a worker in mid-task', () => {
+  it('lets the task finish, reports it, and ends well', () =>
+    onFleet('worker-stop', async (fleet) => {
+      await fleet.coordinator.start();
+      const worker = fleet.worker('a');
+      await worker.start();
+      const taskId = await fleet.submit('hold');
+      await fleet.entered(taskId, 1);
+      const stop = worker.stop();
+      await worker.waitForState('deactivating');
+      await fleet.record('worker-stop-draining');
+      await fleet.release();
+      expect(await stop).toMatchObject({ code: 0 });
+      expect(await worker.show('ActiveState', 'Result', 'ExecMainStatus')).toEqual({
+        ActiveState: 'inactive',
+        Result: 'success',
+        ExecMainStatus: '0',
+      });
+      expect(await fleet.ended(taskId)).toBe('SUCCEEDED');
+      expect(await fleet.ledger()).toHaveLength(1);
+    }));
+});
+
+describe('systemctl stop of the coordinator', () => {
+  it('ends it well with its socket, and a start of the service brings both back', () =>
+    onFleet('coordinator-stop', async (fleet) => {
+      await fleet.coordinator.start();
+      await fleet.socket.stop();
+      expect(await fleet.coordinator.show('ActiveState', 'Result')).toEqual({
+        ActiveState: 'inactive',
+        Result: 'success',
+      });
+      await fleet.coordinator.start();
+      expect(await fleet.socket.show('ActiveState')).toEqual({ ActiveState: 'active' });
+    }));
+});
