@@ -20,7 +20,11 @@ const CHECKS = [
   ['contract: format', 'proto:format'],
   ['contract: breaking changes', 'proto:breaking'],
   ['contract: generated code', 'proto:check'],
+  ['systemd', 'test:systemd'],
 ];
+
+/** What a check prints, and is well, that cannot run on this machine. */
+const SKIPPED = /^.+ tests skipped: (.+)$/m;
 
 /** Exit code 0 or not, and what was printed; with `live` it is printed as it comes. */
 async function npm(args, live) {
@@ -82,7 +86,9 @@ async function runChecks() {
     const startedMs = performance.now();
     const { ok, output } = await npm(['run', script], false);
     const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
-    process.stdout.write(`${ok ? 'ok    ' : 'FAILED'} ${name} (${seconds} s)\n`);
+    const reason = ok ? SKIPPED.exec(output)?.[1] : undefined;
+    if (reason === undefined) process.stdout.write(`${ok ? 'ok    ' : 'FAILED'} ${name} (${seconds} s)\n`);
+    else process.stdout.write(`SKIPPED ${name}: ${reason}\n`);
     if (!ok) {
       process.stdout.write(`${output.trimEnd()}\nAgain: npm run ${script}\n`);
       failed.push(name);
