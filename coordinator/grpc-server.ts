@@ -8,7 +8,7 @@ import {
   type ListenAddress,
   type PassedSockets,
 } from './listen-address.js';
-import { PassedListener } from './passed-listener.js';
+import { PassedListener, PassedSocketError } from './passed-listener.js';
 import { within } from '../proto/within.js';
 import type { Runtime } from './runtime.js';
 import { serverOptions } from './server-options.js';
@@ -45,7 +45,7 @@ export class GrpcServer {
    * Serves from now on.
    *
    * @returns Where, with real ports: one address, or that of each passed socket in their order.
-   * @throws Error with what to do: the address is taken, a descriptor is no listening socket, others could reach it
+   * @throws Error with what to do: the address is taken; {@link PassedSocketError}: no listening socket, or others could reach it
    */
   async listen(): Promise<readonly ListenAddress[]> {
     const { listen } = this.#options;
@@ -129,8 +129,8 @@ export class GrpcServer {
   }
 }
 
-function tooOpen({ descriptor, address }: PassedListener): Error {
-  return new Error(
+function tooOpen({ descriptor, address }: PassedListener): PassedSocketError {
+  return new PassedSocketError(
     `cannot serve on descriptor ${descriptor}, which was passed (LISTEN_FDS) and listens on ${formatAddress(address)}: ` +
       `${REACHABLE_BY_OTHERS}: let it listen on 127.0.0.1 or a Unix path (ListenStream= of a systemd socket unit) and put a ` +
       'proxy with TLS in front, or pass --insecure if you trust the whole network',

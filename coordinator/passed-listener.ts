@@ -9,6 +9,11 @@ import type { ListenAddress } from './listen-address.js';
  */
 const BACKLOG = 2 ** 31 - 1;
 
+/** A socket that was passed cannot be served on; passed again it would be no better. */
+export class PassedSocketError extends Error {
+  override readonly name = 'PassedSocketError';
+}
+
 /** Accepts on a socket that listens already, whose descriptor was passed to this process. One life. */
 export class PassedListener {
   #closed: Promise<unknown> | undefined;
@@ -23,7 +28,7 @@ export class PassedListener {
   /**
    * Takes the descriptor over. Call {@link serve} before the loop's next turn, in which it may accept the first connection.
    *
-   * @throws Error if it is no socket that takes connections
+   * @throws {PassedSocketError} if it is no socket that takes connections
    */
   static async open(descriptor: number): Promise<PassedListener> {
     const inode = socketInode(descriptor);
@@ -86,8 +91,8 @@ function unixPath(inode: number): string | undefined {
   return match?.[1] === undefined ? undefined : Buffer.from(match[1], 'latin1').toString();
 }
 
-function unusable(descriptor: number, what: string, cause?: unknown): Error {
-  return new Error(
+function unusable(descriptor: number, what: string, cause?: unknown): PassedSocketError {
+  return new PassedSocketError(
     `cannot listen on descriptor ${descriptor}, which was passed (LISTEN_FDS): it ${what}; ` +
       'pass TCP or Unix stream sockets that listen: in a systemd socket unit, ListenStream= with Accept=no',
     { cause },

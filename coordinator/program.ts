@@ -4,6 +4,7 @@ import { onStdinEnd, STOP_ON_STDIN_EOF_ENV } from '../proto/stdin-guard.js';
 import type { ServiceManagerAddress } from '../proto/service-manager.js';
 import type { CoordinatorConfig } from './config.js';
 import { Coordinator } from './coordinator.js';
+import { PassedSocketError } from './passed-listener.js';
 import { ServiceNotices } from './service-notices.js';
 
 /** A stop that takes longer leaves the rest to the next start: everything acknowledged is in the store. */
@@ -55,7 +56,8 @@ class ProgramLife {
       const text = `remuda-coordinator: cannot start: ${message}`;
       process.stderr.write(`${isJournal(2, process.env) ? journalError(text) : text}\n`);
       await this.notices?.ended(`cannot start: ${message}`);
-      await this.#exit(1);
+      // As wrong options: the next start would find the same.
+      await this.#exit(error instanceof PassedSocketError ? 2 : 1);
     }
   }
 

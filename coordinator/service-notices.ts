@@ -1,5 +1,5 @@
 import { every } from '../proto/every.js';
-import { beatMs, ServiceManager, type ServiceManagerAddress } from '../proto/service-manager.js';
+import { beatMs, ServiceManager, type ServiceManagerAddress, type ServiceNotice } from '../proto/service-manager.js';
 import type { FleetGlance } from './core/fleet-glance.js';
 
 /**
@@ -9,6 +9,8 @@ import type { FleetGlance } from './core/fleet-glance.js';
 const STUCK_BATCH_MS = 60_000;
 /** Longer than any healthy disk takes: a person wants to know. */
 const SLOW_BATCH_MS = 5_000;
+/** How soon a person is told that workers have come or gone. */
+const LOOK_MS = 2_000;
 
 /** What they say it of: the coordinator. */
 interface Serving {
@@ -40,18 +42,24 @@ export class ServiceNotices {
   /** It serves, at these addresses. */
   serving(coordinator: Serving, listen: string): void {
     if (this.#isStopping) return;
-    const tell = (isReady: boolean): void => {
-      const makesProgress = coordinator.batchMs < STUCK_BATCH_MS;
-      this.#manager.notify({
-        ...(isReady ? { ready: true } : {}),
-        ...(makesProgress ? { watchdog: true } : {}),
-        status: status(coordinator, listen),
-      });
+    let said = '';
+    const say = (notice: ServiceNotice): void => {
+      said = standing(coordinator);
+      this.#manager.notify({ ...notice, status: status(coordinator, listen) });
     };
-    tell(true);
-    this.#stopBeats = every(beatMs(this.address), () => {
-      tell(false);
+    say({ ready: true });
+    const stopBeats = every(beatMs(this.address), () => {
+      const makesProgress = coordinator.batchMs < STUCK_BATCH_MS;
+      say(makesProgress ? { watchdog: true } : {});
     });
+    // The counts of tasks change all the time: with the next beat is soon enough. Who is there is what a person waits for.
+    const stopLooks = every(LOOK_MS, () => {
+      if (standing(coordinator) !== said) say({});
+    });
+    this.#stopBeats = () => {
+      stopBeats();
+      stopLooks();
+    };
   }
 
   /** The stop has begun. */
@@ -71,22 +79,31 @@ export class ServiceNotices {
 }
 
 function status(coordinator: Serving, listen: string): string {
-  const { tasks, eachWorker, refusal } = coordinator.glance();
-  const workers = { READY: 0, SUSPECT: 0, DRAINING: 0, DISCONNECTED: 0 };
-  eachWorker(({ state }) => {
-    workers[state] += 1;
-  });
-  const { READY: ready, SUSPECT: suspect, DRAINING: draining, DISCONNECTED: disconnected } = workers;
-  const others = [some(suspect, 'suspect'), some(draining, 'draining'), some(disconnected, 'disconnected')];
+  const { tasks, refusal } = coordinator.glance();
   const scheduled = some(tasks.scheduled, 'scheduled');
-  const batchMs = coordinator.batchMs;
+  const { batchMs } = coordinator;
   return [
-    `serving on ${listen}; workers: ${figure(ready)} ready${others.join('')}`,
+    `serving on ${listen}; ${workersText(coordinator)}`,
     `tasks: ${figure(tasks.queued)} queued, ${figure(tasks.running)} running${scheduled}`,
     `${figure(coordinator.deadLetters)} dead letters`,
     ...(refusal === null ? [] : [`new work is refused: ${refusal.message}`]),
     ...(batchMs < SLOW_BATCH_MS ? [] : [`the store has not answered for ${Math.round(batchMs / 1_000)} s`]),
   ].join('; ');
+}
+
+/** What is told as soon as it changes. */
+function standing(coordinator: Serving): string {
+  return `${workersText(coordinator)}; ${coordinator.glance().refusal?.message ?? ''}`;
+}
+
+function workersText(coordinator: Serving): string {
+  const workers = { READY: 0, SUSPECT: 0, DRAINING: 0, DISCONNECTED: 0 };
+  coordinator.glance().eachWorker(({ state }) => {
+    workers[state] += 1;
+  });
+  const { READY: ready, SUSPECT: suspect, DRAINING: draining, DISCONNECTED: disconnected } = workers;
+  const others = [some(suspect, 'suspect'), some(draining, 'draining'), some(disconnected, 'disconnected')];
+  return `workers: ${figure(ready)} ready${others.join('')}`;
 }
 
 function some(count: number, what: string): string {

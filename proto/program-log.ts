@@ -6,8 +6,9 @@ export interface ProgramLogOptions {
   /** Of the program, in each line. Default: none. */
   readonly name?: string | undefined;
   /**
-   * How standard output comes into the systemd journal. Each line then begins with its priority, `<6>{…`, and is without `time`
-   * and `hostname`, and on the direct path without `pid`: an entry of the journal has them. Default: it does not, and all are there.
+   * How standard output comes into the systemd journal. Each line then begins with its priority, `<6>{…`, and is without `level`,
+   * `time`, `hostname` and `name`, and on the direct path without `pid`: an entry of the journal has them. What happened comes first
+   * (`msg`, then `detail`), because a terminal cuts long lines. Default: it does not, and all are there in pino's order.
    */
   readonly journal?: JournalPath | undefined;
 }
@@ -22,18 +23,34 @@ export function programLog(level: string, { name, journal }: ProgramLogOptions =
   // Whoever has standard output closed wants no log, and that must not end the program: pino's destination sees to its own
   // writes, not to those of `process.stdout`.
   process.stdout.on('error', () => undefined);
-  const named = { level, ...(name === undefined ? {} : { name }) };
   const stdout = pino.destination({ dest: 1, sync: true });
-  if (journal === undefined) return pino(named, stdout);
+  if (journal === undefined) return pino({ level, ...(name === undefined ? {} : { name }) }, stdout);
   // The same destination, with a note of pino's in it: the level of the line that is about to be written.
   const noted = Object.assign(stdout, { [symbols.needsMetadataGsym]: true, lastLevel: 0 });
   return pino(
     {
-      ...named,
+      level,
       base: journal === 'direct' ? {} : { pid: process.pid },
       timestamp: false,
-      hooks: { streamWrite: (line) => `<${journalPriority(noted.lastLevel)}>${line}` },
+      formatters: { level: () => ({}), log: detailFirst },
+      hooks: { streamWrite: (line) => `<${journalPriority(noted.lastLevel)}>${messageFirst(line)}` },
     },
     noted,
   );
+}
+
+function detailFirst(fields: Record<string, unknown>): Record<string, unknown> {
+  return fields['detail'] === undefined ? fields : { detail: fields['detail'], ...fields };
+}
+
+/** How pino ends a line: with the message, which has no other place there. Within a string every quote is behind a backslash. */
+const MESSAGE = ',"msg":"';
+
+function messageFirst(line: string): string {
+  const end = line.lastIndexOf('}');
+  const found = line.lastIndexOf(MESSAGE);
+  const at = found < 0 ? end : found;
+  // The level, which was first, has left its comma behind.
+  const parts = [line.slice(at + 1, end), line.slice(line.startsWith('{,') ? 2 : 1, at)];
+  return `{${parts.filter((part) => part !== '').join(',')}${line.slice(end)}`;
 }

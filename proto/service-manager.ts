@@ -59,7 +59,7 @@ export function beatMs({ watchdogMs }: ServiceManagerAddress): number {
  * Reads assignments a line each, an empty line sends them, and the answer is a line with the status and what went wrong. Of the
  * signals that end a whole group it sees none: it ends when its stdin does, and the last words are still said.
  */
-const SHELL_SCRIPT = `trap '' TERM INT HUP
+const NOTIFY_LOOP = `trap '' TERM INT HUP
 set -f
 while IFS= read -r line; do
   case $line in
@@ -125,7 +125,10 @@ export class ServiceManager {
       });
     }
     this.onIdle = undefined;
-    this.shell?.stdin.end();
+    const { shell } = this;
+    // Its end is no fault from now on.
+    this.shell = undefined;
+    shell?.stdin.end();
   }
 
   private send(): void {
@@ -141,8 +144,9 @@ export class ServiceManager {
   private startShell(): Shell | undefined {
     let shell: Shell;
     try {
-      shell = spawn('/bin/sh', ['-c', SHELL_SCRIPT], {
-        env: { PATH: this.path ?? DEFAULT_PATH, NOTIFY_SOCKET: this.address.socket },
+      // Out of its environment, so that `systemctl status` shows a short command line.
+      shell = spawn('/bin/sh', ['-c', 'eval "$NOTIFY_LOOP"'], {
+        env: { PATH: this.path ?? DEFAULT_PATH, NOTIFY_SOCKET: this.address.socket, NOTIFY_LOOP },
         stdio: ['pipe', 'pipe', 'ignore'],
       });
     } catch (error) {

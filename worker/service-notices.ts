@@ -44,7 +44,8 @@ export class ServiceNotices {
     this.pulses.set(index, pulse);
     const firstWelcome = pulse.connected && !this.ready;
     if (firstWelcome) this.ready = true;
-    if (before?.connected !== pulse.connected || before.trouble !== pulse.trouble) {
+    const isNews = before?.connected !== pulse.connected || before.trouble !== pulse.trouble;
+    if (isNews || this.drainEndMs !== undefined) {
       this.say(firstWelcome ? { ready: true } : {});
     }
   }

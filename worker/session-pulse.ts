@@ -35,6 +35,7 @@ export class SessionPulses {
   private connected = false;
   private trouble = '';
   private settled = 0;
+  private draining = false;
 
   constructor(private readonly options: SessionPulsesOptions) {
     // For as long as the loop turns, also while the process ends: the end has a time limit of its own.
@@ -52,13 +53,16 @@ export class SessionPulses {
       if (!this.connected && trouble === this.trouble) return;
       this.connected = false;
       this.trouble = trouble;
-    } else return;
+    } else if (event.name === 'draining') this.draining = true;
+    else return;
     this.beat(false);
   }
 
   /** A handler has settled. */
   handlerSettled(): void {
     this.settled += 1;
+    // Whoever waits for the end of a drain sees it come nearer.
+    if (this.draining) this.beat(false);
   }
 
   private beat(regular: boolean): void {
@@ -72,5 +76,6 @@ export class SessionPulses {
 /** What grpc-js says of a connection that could not be made, without what surrounds the system's own words. */
 function shortTrouble(message: string): string {
   const system = /Last error: (?:Error: )?(.+?)\.? Resolution note:/.exec(message)?.[1];
-  return (system ?? message).slice(0, TROUBLE_CHARS);
+  // And without the time, which would make each dial's failure another one.
+  return (system ?? message).replace(/ \(\d{4}-\d{2}-\d{2}T[\d:.]+Z\)/, '').slice(0, TROUBLE_CHARS);
 }

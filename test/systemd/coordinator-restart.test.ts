@@ -35,6 +35,13 @@ describe('systemctl restart of the coordinator under fifty workers', () => {
       expect(connected).toBeGreaterThan(10);
       expect(await fleet.coordinator.mainPid()).not.toBe(before);
 
+      await fleet.coordinator.waitFor(
+        ['StatusText'],
+        ({ StatusText }) =>
+          StatusText?.includes(`workers: ${WORKERS} ready; tasks: 0 queued, ${WORKERS} running`) === true,
+        'word that all workers are back',
+      );
+      await fleet.record('coordinator-restarted');
       await fleet.release();
       const states = (await tasks).map(({ state }) => state);
       expect(states).toEqual(Array.from({ length: WORKERS }, () => 'SUCCEEDED'));

@@ -11,6 +11,11 @@ describe('systemctl stop of a worker in mid-task', () => {
       await fleet.entered(taskId, 1);
       const stop = worker.stop();
       await worker.waitForState('deactivating');
+      await worker.waitFor(
+        ['StatusText'],
+        ({ StatusText }) => /^draining: 1 task running, .* left; at most 5m more$/.test(StatusText ?? ''),
+        'word that it drains',
+      );
       await fleet.record('worker-stop-draining');
       await fleet.release();
       expect(await stop).toMatchObject({ code: 0 });

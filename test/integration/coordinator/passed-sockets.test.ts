@@ -182,7 +182,7 @@ describe('remuda-coordinator, sockets that it refuses', () => {
     const file = await open(join(folder, 'file'), 'w');
     try {
       const { code, text } = await refusal([file.fd]);
-      expect(code).toBe(1);
+      expect(code).toBe(2);
       expect(REFUSED.exec(text)?.[1]).toBe('is no socket');
     } finally {
       await file.close();
@@ -191,13 +191,13 @@ describe('remuda-coordinator, sockets that it refuses', () => {
 
   it('nothing at all', async () => {
     const { code, text } = await refusal([], [], { LISTEN_FDS: '1' });
-    expect(code).toBe(1);
+    expect(code).toBe(2);
     expect(REFUSED.exec(text)?.[1]).toMatch(/^is (not open|no socket)$/);
   });
 
   it('a connection, which a socket unit with Accept=yes passes', async () => {
     const { code, text } = await refusal(['pipe']);
-    expect(code).toBe(1);
+    expect(code).toBe(2);
     expect(REFUSED.exec(text)?.[1]).toBe('is a socket that takes no connections (EINVAL)');
     expect(text).toContain('ListenStream= with Accept=no');
   });
@@ -205,7 +205,7 @@ describe('remuda-coordinator, sockets that it refuses', () => {
   it('the second of two, and serves on none', async () => {
     const held = await HeldSocket.listen(LOOPBACK);
     const { code, text, out } = await refusal([held, 'pipe']);
-    expect(code).toBe(1);
+    expect(code).toBe(2);
     expect(text).toContain('cannot listen on descriptor 4');
     expect(out).not.toContain('ready');
   });
@@ -216,7 +216,7 @@ describe('remuda-coordinator, sockets that it refuses', () => {
   ])('one that listens on %s, without --insecure', async (host, where) => {
     const held = await HeldSocket.listen(where);
     const { code, text } = await refusal([held]);
-    expect(code).toBe(1);
+    expect(code).toBe(2);
     expect(held.address.startsWith(`${host}:`)).toBe(true);
     expect(text).toContain(
       `cannot serve on descriptor 3, which was passed (LISTEN_FDS) and listens on ${held.address}: other machines can reach that`,

@@ -44,6 +44,15 @@ describe('the pulse of a session', () => {
     ]);
   });
 
+  it('should come with each handler that settles while the worker leaves', () => {
+    pulses.heard({ name: 'draining', deadlineMs: 1_000, cause: 'asked' });
+    pulses.handlerSettled();
+    expect(told.slice(1).map(({ settled, regular }) => ({ settled, regular }))).toEqual([
+      { settled: 0, regular: false },
+      { settled: 1, regular: false },
+    ]);
+  });
+
   it('should not come while the session leaves undone what is due', () => {
     vital = false;
     vi.advanceTimersByTime(5_000);
@@ -56,10 +65,13 @@ describe('the pulse of a session', () => {
     pulses.heard(disconnected(words));
     pulses.heard(disconnected(''));
     pulses.heard(disconnected('x'.repeat(1_000)));
+    pulses.heard(disconnected('read ECONNRESET (2026-11-30T16:55:18.132Z)'));
+    pulses.heard(disconnected('read ECONNRESET (2026-11-30T16:55:19.250Z)'));
     expect(told.slice(1).map(({ trouble }) => trouble)).toEqual([
       'connect ECONNREFUSED 127.0.0.1:7070',
       'UNAVAILABLE',
       'x'.repeat(200),
+      'read ECONNRESET',
     ]);
   });
 });
