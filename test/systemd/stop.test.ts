@@ -1,5 +1,9 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { onFleet } from './fleet.js';
+import { onFleet, workerUnit } from './fleet.js';
+
+/** Of a unit whose drain takes longer. */
+const STOP_MS = 2_000;
 
 describe('systemctl stop of a worker in mid-task', () => {
   it('lets the task finish, reports it, and ends well', () =>
@@ -24,6 +28,28 @@ describe('systemctl stop of a worker in mid-task', () => {
         Result: 'success',
         ExecMainStatus: '0',
       });
+      expect(await fleet.ended(taskId)).toBe('SUCCEEDED');
+      expect(await fleet.ledger()).toHaveLength(1);
+    }));
+});
+
+describe('a drain that takes longer than TimeoutStopSec=', () => {
+  it('is not cut short while it makes progress', () =>
+    onFleet('worker-long-drain', async (fleet) => {
+      await fleet.dropIn(workerUnit('a'), `[Service]\nTimeoutStopSec=${STOP_MS}ms\n`);
+      await fleet.coordinator.start();
+      const worker = fleet.worker('a');
+      await worker.start();
+      const taskId = await fleet.submit('hold');
+      await fleet.entered(taskId, 1);
+      const stop = worker.stop();
+      await worker.waitForState('deactivating');
+      // What must not happen has its time to happen in.
+      await delay(3 * STOP_MS);
+      expect(await worker.show('ActiveState')).toEqual({ ActiveState: 'deactivating' });
+      await fleet.release();
+      expect(await stop).toMatchObject({ code: 0 });
+      expect(await worker.show('Result')).toEqual({ Result: 'success' });
       expect(await fleet.ended(taskId)).toBe('SUCCEEDED');
       expect(await fleet.ledger()).toHaveLength(1);
     }));
