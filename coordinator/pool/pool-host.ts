@@ -69,6 +69,8 @@ export class PoolHost extends HostEvents implements WorkerPool {
   #failure: FleetError | undefined;
   #opened = false;
   #over = false;
+  /** The thread has said its last. */
+  #hasStopped = false;
 
   constructor(options: PoolHostOptions) {
     const { setup } = options;
@@ -246,6 +248,8 @@ export class PoolHost extends HostEvents implements WorkerPool {
         this.#onEndedTasks(message.taskIds);
         break;
       case 'stopped':
+        // Node may tell of the thread's end in the same breath, before anybody who waits has gone on.
+        this.#hasStopped = true;
         this.#stopped.resolve();
     }
   }
@@ -253,7 +257,7 @@ export class PoolHost extends HostEvents implements WorkerPool {
   /** The thread is at fault, or gone before it was asked to end: whoever waits is told. */
   #fail(cause: string): void {
     this.#started.reject(poolFailed(cause));
-    if (this.#over || this.#failure !== undefined) return;
+    if (this.#over || this.#hasStopped || this.#failure !== undefined) return;
     const { places } = this.#figures.read(this.#options.nowMs());
     const { status: previous } = this.getPoolMetrics().health;
     this.#failure = poolFailed(cause);
