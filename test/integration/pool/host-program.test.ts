@@ -60,6 +60,22 @@ describe('the program that has a pool', () => {
     expect(host.program.stderr).not.toMatch(/Error|RemudaPoolWarning/);
   });
 
+  it('should not hear that a pool has failed which it shuts down while it is busy', async () => {
+    // The thread's last word and its end arrive in one turn of a loop that turns so slowly.
+    const host = startHost(`
+      const pool = await open({ poolSize: 1 });
+      let isOver = false;
+      const block = () => {
+        for (const untilMs = Date.now() + 150; Date.now() < untilMs;);
+        if (!isOver) setImmediate(block);
+      };
+      setImmediate(block);
+      await pool.shutdown();
+      isOver = true;`);
+    expect(await host.program.exit()).toEqual({ code: 0, signal: null });
+    expect(host.program.stderr).toBe('');
+  });
+
   it.each(['SIGTERM', 'SIGINT', 'SIGKILL'] as const)('should leave no orphan when %s ends it', async (signal) => {
     const host = startHost(`
       const pool = await open();
