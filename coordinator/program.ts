@@ -67,12 +67,14 @@ class ProgramLife {
     this.#stopping = true;
     log.info({ cause }, 'stopping');
     this.notices?.stopping();
-    setTimeout(() => {
+    const timer = setTimeout(() => {
       log.warn({ detail: `not stopped after ${STOP_MS} ms; what is unfinished is in the store` }, 'stop-cut-short');
       void this.#exit(1);
-    }, STOP_MS).unref();
+    }, STOP_MS);
+    timer.unref();
     this.#coordinator?.stop().then(
       async () => {
+        clearTimeout(timer);
         log.info('stopped');
         await this.notices?.ended('stopped');
         process.exit(0);

@@ -45,11 +45,13 @@ function detailFirst(fields: Record<string, unknown>): Record<string, unknown> {
 
 /** How pino ends a line: with the message, which has no other place there. Within a string every quote is behind a backslash. */
 const MESSAGE = ',"msg":"';
+const ONE_STRING = /^"(?:[^"\\]|\\.)*"$/;
 
 function messageFirst(line: string): string {
   const end = line.lastIndexOf('}');
   const found = line.lastIndexOf(MESSAGE);
-  const at = found < 0 ? end : found;
+  // A line without a message may have one deeper within.
+  const at = found >= 0 && ONE_STRING.test(line.slice(found + MESSAGE.length - 1, end)) ? found : end;
   // The level, which was first, has left its comma behind.
   const parts = [line.slice(at + 1, end), line.slice(line.startsWith('{,') ? 2 : 1, at)];
   return `{${parts.filter((part) => part !== '').join(',')}${line.slice(end)}`;

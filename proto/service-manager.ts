@@ -76,10 +76,22 @@ done`;
 
 /** Where programs are when the environment does not say. */
 const DEFAULT_PATH = '/usr/local/bin:/usr/bin:/bin';
-/** How long the last words may take, in milliseconds: systemd-notify waits for the manager for 5 s. */
+/** How long the last words may take, in milliseconds. */
 const CLOSE_MS = 2_000;
+/** After how long a notice has failed, in milliseconds: systemd-notify waits for the manager for 5 s. */
+const ANSWER_MS = 10_000;
+/** What is still true when it is said later; a sign of life is not. */
+const LASTING = new Set(['READY', 'STOPPING', 'STATUS']);
 
 type Shell = ChildProcessByStdio<Writable, Readable, null>;
+
+/** How notices are sent. */
+export interface NotifyOptions {
+  /** Where `systemd-notify` is looked for. Default: PATH. */
+  readonly path?: string;
+  /** After how long a notice that is not answered has failed, in milliseconds. Default: {@link ANSWER_MS}. */
+  readonly answerMs?: number;
+}
 
 /** Says things to the service manager, in order. One notice is on its way at a time, and what is said meanwhile goes together. */
 export class ServiceManager {
@@ -88,18 +100,21 @@ export class ServiceManager {
   /** What the shell has not answered yet. */
   private underway: ReadonlyMap<string, string> | undefined;
   private shell: Shell | undefined;
+  private answerTimer: NodeJS.Timeout | undefined;
   private failing = false;
+  private readonly path: string;
+  private readonly answerMs: number;
   private onIdle: (() => void) | undefined;
 
-  /**
-   * @param onFault Told when notices do not get through, once until one does.
-   * @param path Where `systemd-notify` is looked for, as in PATH.
-   */
+  /** @param onFault Told when notices do not get through, once until one does. */
   constructor(
     private readonly address: ServiceManagerAddress,
     private readonly onFault: (message: string) => void,
-    private readonly path: string | undefined = process.env.PATH,
-  ) {}
+    { path = process.env.PATH ?? DEFAULT_PATH, answerMs = ANSWER_MS }: NotifyOptions = {},
+  ) {
+    this.path = path;
+    this.answerMs = answerMs;
+  }
 
   /** Says it, soon; never waits, and keeps no process alive. */
   notify({ ready, status, watchdog, stopping, extendTimeoutMs }: ServiceNotice): void {
@@ -128,7 +143,11 @@ export class ServiceManager {
     const { shell } = this;
     // Its end is no fault from now on.
     this.shell = undefined;
-    shell?.stdin.end();
+    if (shell === undefined) return;
+    if (this.underway === undefined) shell.stdin.end();
+    else killGroup(shell);
+    clearTimeout(this.answerTimer);
+    this.underway = undefined;
   }
 
   private send(): void {
@@ -139,6 +158,9 @@ export class ServiceManager {
     this.waiting = new Map();
     const lines = [...this.underway].map(([key, value]) => `${key}=${value}\n`);
     this.shell.stdin.write(`${lines.join('')}\n`);
+    const { shell } = this;
+    this.answerTimer = setTimeout(() => killGroup(shell), this.answerMs);
+    this.answerTimer.unref();
   }
 
   private startShell(): Shell | undefined {
@@ -146,8 +168,10 @@ export class ServiceManager {
     try {
       // Out of its environment, so that `systemctl status` shows a short command line.
       shell = spawn('/bin/sh', ['-c', 'eval "$NOTIFY_LOOP"'], {
-        env: { PATH: this.path ?? DEFAULT_PATH, NOTIFY_SOCKET: this.address.socket, NOTIFY_LOOP },
+        env: { PATH: this.path, NOTIFY_SOCKET: this.address.socket, NOTIFY_LOOP },
         stdio: ['pipe', 'pipe', 'ignore'],
+        // A group of its own, so that a program that hangs can be ended with it.
+        detached: true,
       });
     } catch (error) {
       this.fault(error instanceof Error ? error.message : String(error));
@@ -156,33 +180,46 @@ export class ServiceManager {
     shell.on('error', (error) => this.lost(shell, error.message));
     shell.on('exit', (code, signal) => this.lost(shell, `it ended with ${signal ?? code}`));
     shell.stdin.on('error', () => undefined);
-    createInterface({ input: shell.stdout }).on('line', (line) => this.answered(line));
+    createInterface({ input: shell.stdout }).on('line', (line) => this.answered(shell, line));
     shell.unref();
     for (const stream of [shell.stdin, shell.stdout]) if (stream instanceof Socket) stream.unref();
     return shell;
   }
 
-  private answered(line: string): void {
+  private answered(shell: Shell, line: string): void {
+    if (this.shell !== shell) return;
+    clearTimeout(this.answerTimer);
+    const { underway } = this;
     this.underway = undefined;
     const [status = '', ...said] = line.split(' ');
-    if (status === '0') this.failing = false;
-    else this.fault(`systemd-notify ended with ${status}: ${said.join(' ')}`);
-    this.settle();
+    if (status === '0') {
+      this.failing = false;
+      this.send();
+    } else {
+      this.fault(`systemd-notify ended with ${status}: ${said.join(' ')}`);
+      this.sayAgain(underway);
+    }
+    if (this.underway === undefined) this.onIdle?.();
   }
 
-  /** What it had not said is said by the next one, with whatever comes then. */
+  /** What it had not said is said by the next one. */
   private lost(shell: Shell, why: string): void {
     if (this.shell !== shell) return;
+    clearTimeout(this.answerTimer);
     this.shell = undefined;
-    this.waiting = new Map([...(this.underway ?? []), ...this.waiting]);
+    const { underway } = this;
     this.underway = undefined;
     this.fault(`the shell that runs systemd-notify: ${why}`);
-    this.onIdle?.();
+    this.sayAgain(underway);
+    if (this.underway === undefined) this.onIdle?.();
   }
 
-  private settle(): void {
-    this.send();
-    if (this.underway === undefined) this.onIdle?.();
+  /** With the next notice, which may be there already: at once it would fail at once. */
+  private sayAgain(notice: ReadonlyMap<string, string> | undefined): void {
+    const isMore = this.waiting.size > 0;
+    const lasting = [...(notice ?? [])].filter(([key]) => LASTING.has(key));
+    this.waiting = new Map([...lasting, ...this.waiting]);
+    if (isMore) this.send();
   }
 
   private fault(why: string): void {
@@ -191,6 +228,16 @@ export class ServiceManager {
     this.onFault(
       `the service manager at NOTIFY_SOCKET=${this.address.socket} cannot be told how this process is (${why}); is the program systemd-notify there?`,
     );
+  }
+}
+
+/** It leads the group, which has nobody else than what it runs. */
+function killGroup({ pid }: Shell): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It has gone by itself.
   }
 }
 

@@ -27,6 +27,8 @@ export interface HeldAttempt {
   /** Shorter of the task's and the handler's. */
   readonly timeoutMs: number;
   stage: 'waiting' | 'handed' | 'started';
+  /** When it was handed to the handlers' side, by the first tick after that. */
+  handedMs: number | undefined;
   startedMs: number | undefined;
   /** The coordinator has been told on this stream that it started. */
   startTold: boolean;
@@ -129,6 +131,7 @@ export class AttemptBook {
       arrivedMs: nowMs,
       timeoutMs: Math.min(assignment.timeoutMs > 0 ? assignment.timeoutMs : Infinity, ownMs),
       stage: 'waiting',
+      handedMs: undefined,
       startedMs: undefined,
       startTold: false,
       abort: undefined,

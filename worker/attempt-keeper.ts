@@ -25,6 +25,9 @@ import type { AbortCause } from './task-handler.js';
 import type { AttemptKey, Settlement } from './session-messages.js';
 import { failureInfo, type FailureInfo } from './thrown.js';
 
+/** How long a loop may be busy with something else than handlers, in milliseconds. */
+const ENTER_MS_MIN = 60_000;
+
 /** Ended attempts remembered, so that a late copy of an assignment does not run twice. */
 const RECENT_MAX = 1_024;
 
@@ -244,7 +247,15 @@ export class AttemptKeeper {
     // Not on arrival: what came in the same turn may take it back.
     this.handOut();
     const stuck: HeldAttempt[] = [];
+    const entersNone = this.entersNone();
     for (const attempt of this.book.all()) {
+      if (attempt.stage === 'handed') {
+        attempt.handedMs ??= nowMs;
+        if (entersNone && nowMs >= enterByMs(attempt.handedMs, attempt)) {
+          const message = `the process has not entered its handler for ${nowMs - attempt.handedMs} ms, and no other`;
+          this.abort(nowMs, attempt, 'RECYCLED', message);
+        }
+      }
       if (attempt.startedMs !== undefined && attempt.stuckAtMs === undefined) {
         if (nowMs >= attempt.startedMs + attempt.timeoutMs) {
           this.abort(nowMs, attempt, 'TIMED_OUT', `it ran longer than its time-out of ${attempt.timeoutMs} ms`);
@@ -257,11 +268,24 @@ export class AttemptKeeper {
     return stuck;
   }
 
+  /**
+   * No handler runs: what is handed over and not entered waits for something that no time-out ends, such as a loop that a timer of
+   * user code blocks. A handler that blocks the loop has a time-out of its own.
+   */
+  private entersNone(): boolean {
+    for (const { stage } of this.book.all()) if (stage === 'started') return false;
+    return true;
+  }
+
   /** When {@link tick} has something to do next; Infinity: never. */
   deadlineMs(): number {
     let deadlineMs = Infinity;
-    for (const { stuck, stuckAtMs, startedMs, timeoutMs } of this.book.all()) {
+    const entersNone = this.entersNone();
+    for (const { stuck, stuckAtMs, stage, handedMs, startedMs, timeoutMs } of this.book.all()) {
       if (stuckAtMs === undefined) {
+        if (stage === 'handed' && entersNone && handedMs !== undefined) {
+          deadlineMs = Math.min(deadlineMs, enterByMs(handedMs, { timeoutMs }));
+        }
         if (startedMs !== undefined) deadlineMs = Math.min(deadlineMs, startedMs + timeoutMs);
       } else if (!stuck) {
         deadlineMs = Math.min(deadlineMs, stuckAtMs);
@@ -312,6 +336,11 @@ export class AttemptKeeper {
  */
 function mayHaveStarted({ stage, ref }: HeldAttempt): boolean {
   return stage === 'started' || (stage === 'handed' && isRepeat(ref.attempt));
+}
+
+/** Until when an attempt that was handed over must have been entered, or another one. */
+function enterByMs(handedMs: number, { timeoutMs }: Pick<HeldAttempt, 'timeoutMs'>): number {
+  return handedMs + Math.max(ENTER_MS_MIN, timeoutMs);
 }
 
 const CANCELS: Readonly<Record<CancelReason, { readonly cause: AbortCause; readonly message: string }>> = {

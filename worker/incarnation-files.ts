@@ -1,14 +1,22 @@
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, readlinkSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { MAX_REPLACES } from '../proto/bounds.js';
 import { isIncarnation } from './worker-options.js';
 
-/** An incarnation that was started, and by what its process is told from every other one since the machine's start. */
+/** An incarnation that was started, and by what its process is told from every other one in its process namespace. */
 interface Started {
   readonly incarnation: string;
-  /** Null: it was gone already when that was looked up, or has been seen to end. */
-  readonly process: { readonly pid: number; readonly startTicks: string } | null;
+  /** Null: it has been seen to end. */
+  readonly process: StartedProcess | null;
+}
+
+interface StartedProcess {
+  readonly pid: number;
+  /** When it started, in ticks since the machine's start; null: that could not be looked up. */
+  readonly startTicks: string | null;
+  /** The process namespace that the id is of (namespaces(7)); empty where there are none. */
+  readonly namespace: string;
 }
 
 /**
@@ -27,19 +35,20 @@ export class IncarnationFiles {
 
   /**
    * Incarnations of this place whose processes are surely gone: nobody has their process id, or one who has started at another
-   * time. At most {@link MAX_REPLACES}, the newest.
+   * time. One that cannot be looked at may live: it is not among them, and its tasks wait for its lease. At most
+   * {@link MAX_REPLACES}, the newest.
    */
   ended(place: string): string[] {
     return this.read(place)
-      .filter(({ process }) => process === null || startTicks(process.pid) !== process.startTicks)
+      .filter(({ process }) => process === null || hasEnded(process))
       .map(({ incarnation }) => incarnation);
   }
 
   /** A process of this place has been started, and `replaces` have ended, which the coordinator may not know yet. */
   started(place: string, incarnation: string, pid: number, replaces: readonly string[]): void {
-    const ticks = startTicks(pid);
     const list: Started[] = replaces.map((ended) => ({ incarnation: ended, process: null }));
-    list.push({ incarnation, process: ticks === undefined ? null : { pid, startTicks: ticks } });
+    const startTicks = processStat(pid)?.startTicks ?? null;
+    list.push({ incarnation, process: { pid, startTicks, namespace: processNamespace() } });
     const path = this.path(place);
     try {
       writeFileSync(`${path}.new`, `${JSON.stringify(list.slice(-MAX_REPLACES))}\n`);
@@ -82,13 +91,50 @@ export function incarnationFiles(directory: string | undefined, logger: Logger):
 }
 
 function isStarted(value: unknown): value is Started {
-  const { incarnation, process } = (value ?? {}) as { incarnation?: unknown; process?: Partial<Started['process']> };
+  const { incarnation, process } = (value ?? {}) as { incarnation?: unknown; process?: Partial<StartedProcess> | null };
   if (typeof incarnation !== 'string' || !isIncarnation(incarnation)) return false;
-  return process === null || (typeof process?.pid === 'number' && typeof process.startTicks === 'string');
+  if (process === null) return true;
+  const { pid, startTicks, namespace } = process ?? {};
+  const isTime = startTicks === null || typeof startTicks === 'string';
+  return Number.isInteger(pid) && (pid ?? 0) > 0 && isTime && typeof namespace === 'string';
 }
 
-/** When the process of this id started, in ticks since the machine's start (proc(5), field 22); undefined: there is none. */
-function startTicks(pid: number): string | undefined {
+/** What is not seen is not gone: it may be in another namespace, or hidden from this user (hidepid, ProtectProc=). */
+function hasEnded({ pid, startTicks, namespace }: StartedProcess): boolean {
+  if (namespace !== processNamespace()) return false;
+  if (!isProcess(pid)) return true;
+  const stat = processStat(pid);
+  if (stat === undefined) return false;
+  // A zombie only waits for its parent to look, unless it is the first thread of a process in which others still run.
+  const isOver = (stat.state === 'Z' || stat.state === 'X') && stat.threads <= 1;
+  return isOver || (startTicks !== null && stat.startTicks !== startTicks);
+}
+
+function isProcess(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+}
+
+function processNamespace(): string {
+  try {
+    return readlinkSync('/proc/self/ns/pid');
+  } catch {
+    return '';
+  }
+}
+
+interface ProcessStat {
+  readonly state: string;
+  readonly threads: number;
+  readonly startTicks: string;
+}
+
+/** Fields 3, 20 and 22 of proc(5)'s /proc/PID/stat; undefined: it cannot be read. */
+function processStat(pid: number): ProcessStat | undefined {
   let text: string;
   try {
     text = readFileSync(`/proc/${pid}/stat`, 'latin1');
@@ -97,6 +143,7 @@ function startTicks(pid: number): string | undefined {
   }
   // The second field is the program's name in parentheses, which may have both spaces and parentheses in it.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  // A zombie runs no more: it only waits for its parent to look.
-  return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
+  const [state, threads, startTicks] = [fields[0], fields[17], fields[19]];
+  if (state === undefined || threads === undefined || startTicks === undefined) return undefined;
+  return { state, threads: Number(threads), startTicks };
 }

@@ -19,6 +19,11 @@ export interface ServiceNoticesOptions {
 const EXTEND_BEATS = 4;
 /** But this much at least, in milliseconds: the machine may be busy. */
 const EXTEND_MIN_MS = 15_000;
+/**
+ * But no more once a drain is over by this much, in milliseconds: aborted handlers have had their grace, reports and teardown their
+ * time, and a supervisor has killed what was left. Whatever still runs then is the service manager's to end.
+ */
+const OVERTIME_MS = 90_000;
 
 /**
  * What the service manager is told about the workers of this program: that they are ready at the first welcome of one, how they
@@ -80,11 +85,17 @@ export class ServiceNotices {
   }
 
   private say(notice: { readonly ready?: true; readonly watchdog?: true; readonly stopping?: true }): void {
-    // The loop still turns, and still has its beats.
-    if (this.over) return;
-    const { manager, beatMs } = this.options;
+    // The loop still turns, and still has its beats, but has no more to tell.
+    if (this.over) {
+      if (notice.watchdog === true) this.options.manager.notify({ watchdog: true });
+      return;
+    }
+    const { manager, beatMs, nowMs } = this.options;
+    const endMs = this.drainEndMs;
     const extend =
-      this.drainEndMs === undefined ? {} : { extendTimeoutMs: Math.max(EXTEND_MIN_MS, EXTEND_BEATS * beatMs) };
+      endMs === undefined || nowMs() >= endMs + OVERTIME_MS
+        ? {}
+        : { extendTimeoutMs: Math.max(EXTEND_MIN_MS, EXTEND_BEATS * beatMs) };
     const status = this.status();
     if (status === this.saidStatus && Object.keys(notice).length === 0) return;
     this.saidStatus = status;

@@ -112,7 +112,7 @@ export class SessionHost {
 
   private setTimer(): void {
     clearTimeout(this.timer);
-    const deadlineMs = this.options.machine.deadlineMs();
+    const deadlineMs = this.options.machine.deadlineMs(this.stream?.stream.writable === true);
     if (deadlineMs === Infinity) return;
     const waitMs = Math.min(TIMER_MS_MAX, Math.max(1, Math.ceil(deadlineMs - this.options.nowMs())));
     this.timer = setTimeout(() => this.wake(), waitMs);

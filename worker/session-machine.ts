@@ -419,11 +419,16 @@ export class SessionMachine {
 
   /** Nothing of what it has to do is overdue. */
   isVital(nowMs: number): boolean {
-    return nowMs < this.deadlineMs() + OVERDUE_MS;
+    // An acknowledgement that is owed may have to wait for a stream that takes nothing, which is given up in its own time.
+    return nowMs < this.deadlineMs(false) + OVERDUE_MS;
   }
 
-  /** When {@link tick} has something to do next; Infinity: only after another input. */
-  deadlineMs(): number {
+  /**
+   * When {@link tick} has something to do next; Infinity: only after another input.
+   *
+   * @param canWrite False: the stream takes no frame now, and it will be told when it does.
+   */
+  deadlineMs(canWrite = true): number {
     const { current, departure } = this;
     if (current.t === 'Idle' || current.t === 'Left') return Infinity;
     let deadlineMs = Math.min(this.keeper.deadlineMs(), this.leaseLost ? Infinity : this.leaseEndMs());
@@ -436,7 +441,7 @@ export class SessionMachine {
     if (current.t === 'Open') {
       sooner(this.heartbeatAtMs);
       sooner((current.link.oldestUnackedMs() ?? Infinity) + current.ackTimeoutMs);
-      sooner(current.link.ackDueMs());
+      if (canWrite) sooner(current.link.ackDueMs());
     }
     if (this.recycling && this.keeper.book.unsettledCount > 0) sooner(this.blockedForGraceMs());
     if (departure !== undefined) {

@@ -134,7 +134,7 @@ export class Session {
   }
 
   private openNotices(address: ServiceManagerAddress, coordinator: string, periodMs: number): ServiceNotices {
-    const manager = new ServiceManager(address, (message) => this.logger?.error(message));
+    const manager = new ServiceManager(address, (message) => this.logger?.error({ detail: message }, 'notify-failed'));
     const { nowMs } = this.place;
     return new ServiceNotices({ manager, address: coordinator, processes: undefined, beatMs: periodMs, nowMs });
   }

@@ -43,7 +43,7 @@ export async function superviseWorkers(
     ...(incarnations === undefined ? {} : { ledger: ledgerIn(incarnations) }),
     ...(serviceManager === undefined
       ? {}
-      : { watch: { pulseMs: beatMs(serviceManager), silenceMs: serviceManager.watchdogMs ?? SILENCE_MS } }),
+      : { watch: { pulseMs: beatMs(serviceManager), silenceMs: silenceMs(context) } }),
     onEvent: (event) => {
       logChild(logger, event);
       tellOf(notices, event);
@@ -73,6 +73,11 @@ export async function superviseWorkers(
   return exitCode;
 }
 
+/** A session beside the handlers stands still with them, and how long they may is for their time-outs to say. */
+function silenceMs({ config: { session }, serviceManager }: ProgramContext): number | undefined {
+  return session === 'inline' ? undefined : (serviceManager?.watchdogMs ?? SILENCE_MS);
+}
+
 function openNotices(
   { config: { address }, serviceManager, nowMs }: ProgramContext,
   processes: number,
@@ -81,7 +86,7 @@ function openNotices(
   if (serviceManager === undefined) return undefined;
   const period = beatMs(serviceManager);
   const manager = new ServiceManager(serviceManager, (message) => {
-    logger.error(message);
+    logger.error({ detail: message }, 'notify-failed');
   });
   const notices = new ServiceNotices({ manager, address, processes, beatMs: period, nowMs });
   every(period, () => {

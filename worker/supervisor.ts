@@ -27,9 +27,9 @@ export interface SupervisorOptions {
   readonly ownGroup?: boolean;
   /**
    * Asks the children's sessions for a sign of life each `pulseMs` milliseconds, from when they begin to dial on, and ends one that
-   * has given none for `silenceMs` by SIGKILL, a failure like any other. Default: none is asked for.
+   * has given none for `silenceMs` by SIGKILL, a failure like any other; undefined: it does not. Default: none is asked for.
    */
-  readonly watch?: { readonly pulseMs: number; readonly silenceMs: number };
+  readonly watch?: { readonly pulseMs: number; readonly silenceMs: number | undefined };
   /** Remembers incarnations beyond the life of this process. Default: nobody does. */
   readonly ledger?: IncarnationLedger;
   /** Evenly distributed in [0, 1). Default: Math.random. */
@@ -292,14 +292,16 @@ export class Supervisor {
 
   private makeSilenceWatch(): SilenceWatch | undefined {
     const { watch, onEvent } = this.options;
-    if (watch === undefined) return undefined;
+    if (watch?.silenceMs === undefined) return undefined;
+    const { pulseMs, silenceMs } = watch;
     return new SilenceWatch({
-      ...watch,
+      pulseMs,
+      silenceMs,
       nowMs: this.nowMs,
       onSilence: (index) => {
         const state = this.taken.get(index)?.state;
         if (state?.t !== 'Running') return;
-        onEvent({ name: 'child-silent', index, pid: state.child.pid, silenceMs: watch.silenceMs });
+        onEvent({ name: 'child-silent', index, pid: state.child.pid, silenceMs });
         this.kill(index);
       },
     });

@@ -8,7 +8,7 @@ import { within } from './programs.js';
 export type Notice = Readonly<Record<string, string>>;
 
 /** Writes down its arguments, a line a call and a tab after each. */
-const SCRIPT = `#!/bin/sh
+export const RECORDER = `#!/bin/sh
 { for field in "$@"; do printf '%s\\t' "$field"; done; echo; } >> "$NOTIFY_SOCKET"
 `;
 
@@ -21,7 +21,7 @@ export class NotifyProgram {
 
   constructor() {
     writeFileSync(this.socket, '');
-    this.install(SCRIPT);
+    this.install(RECORDER);
   }
 
   /** The environment of a program that is started as a service. */

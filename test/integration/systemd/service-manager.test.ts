@@ -2,10 +2,14 @@ import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ServiceManager, takeServiceManager } from '../../../proto/service-manager.js';
-import { NotifyProgram } from '../../support/notify-program.js';
+import { NotifyProgram, RECORDER } from '../../support/notify-program.js';
+import { isAlive } from '../../support/programs.js';
 
-const open = (program: NotifyProgram, faults: string[] = []): ServiceManager =>
-  new ServiceManager({ socket: program.socket, watchdogMs: undefined }, (fault) => faults.push(fault), program.path);
+const open = (program: NotifyProgram, faults: string[] = [], answerMs?: number): ServiceManager =>
+  new ServiceManager({ socket: program.socket, watchdogMs: undefined }, (fault) => faults.push(fault), {
+    path: program.path,
+    ...(answerMs === undefined ? {} : { answerMs }),
+  });
 
 describe('the service manager', () => {
   it('should be told everything of one notice at once, and the last words before close() returns', async () => {
@@ -54,10 +58,37 @@ describe('the service manager', () => {
     expect(faults).toEqual([expect.stringContaining('systemd-notify ended with 7: no such socket')]);
     expect(faults[0]).toContain(program.socket);
     rmSync(join(program.folder, 'systemd-notify'));
-    program.install(`#!/bin/sh\nprintf '%s\\t\\n' "$@" >> "$NOTIFY_SOCKET"\n`);
+    program.install(RECORDER);
     manager.notify({ status: 'c' });
     await manager.close();
     expect(program.notices).toEqual([{ STATUS: 'c' }]);
+  });
+
+  it('should be told again what counts when it was not told, and not of an old sign of life', async () => {
+    using program = new NotifyProgram();
+    const faults: string[] = [];
+    const manager = open(program, faults);
+    program.install('#!/bin/sh\nexit 1\n');
+    manager.notify({ ready: true, watchdog: true, extendTimeoutMs: 1, status: 'first' });
+    await expect.poll(() => faults.length).toBe(1);
+    program.install(RECORDER);
+    manager.notify({ extendTimeoutMs: 2 });
+    await manager.close();
+    expect(program.notices).toEqual([{ READY: '1', STATUS: 'first', EXTEND_TIMEOUT_USEC: '2000' }]);
+  });
+
+  it('should be told the next thing when a notice is never answered, and nothing of it be left running', async () => {
+    using program = new NotifyProgram();
+    const faults: string[] = [];
+    const manager = open(program, faults, 200);
+    program.install(`#!/bin/sh\necho $$ > "$NOTIFY_SOCKET.pid"; exec sleep 600\n`);
+    manager.notify({ ready: true });
+    await expect.poll(() => faults).toEqual([expect.stringContaining('SIGKILL')]);
+    expect(isAlive(Number(readFileSync(`${program.socket}.pid`, 'utf8')))).toBe(false);
+    program.install(RECORDER);
+    manager.notify({ watchdog: true });
+    await manager.close();
+    expect(program.notices).toEqual([{ READY: '1', WATCHDOG: '1' }]);
   });
 
   it('should say again what a shell that was killed has not said', async () => {
@@ -80,7 +111,7 @@ else : > "$NOTIFY_SOCKET.once"; kill -9 $PPID; fi\n`);
     program.install(`#!/bin/sh\necho $$ > "$NOTIFY_SOCKET.pid"; exec sleep 600\n`);
     manager.notify({ ready: true });
     await manager.close();
-    process.kill(Number(readFileSync(`${program.socket}.pid`, 'utf8')), 'SIGKILL');
+    await expect.poll(() => isAlive(Number(readFileSync(`${program.socket}.pid`, 'utf8')))).toBe(false);
     expect(program.notices).toEqual([]);
   });
 

@@ -43,6 +43,25 @@ describe.runIf(process.platform === 'linux')('the incarnations that outlive thei
     expect(open().ended('own')).toEqual([incarnation(1)]);
   });
 
+  it('should not be named when nobody can tell whether their processes run', () => {
+    const files = open();
+    const edit = (from: RegExp, to: string): void => {
+      const path = join(directory, 'incarnations-own.json');
+      const text = readFileSync(path, 'utf8');
+      expect(text).toMatch(from);
+      writeFileSync(path, text.replace(from, to));
+    };
+    // In another namespace the number is somebody else's, or nobody's.
+    files.started('own', incarnation(1), 2 ** 22 + 1, []);
+    expect(files.ended('own')).toEqual([incarnation(1)]);
+    edit(/"namespace":"[^"]*"/, '"namespace":"pid:[1]"');
+    expect(files.ended('own')).toEqual([]);
+    // Its start was not to be seen; there is somebody of its number now.
+    files.started('own', incarnation(1), process.pid, []);
+    edit(/"startTicks":"\d+"/, '"startTicks":null');
+    expect(files.ended('own')).toEqual([]);
+  });
+
   it('should be forgotten when the coordinator knows them, and be no more than it takes', () => {
     const files = open();
     const many = Array.from({ length: MAX_REPLACES + 10 }, (_, number) => incarnation(number));

@@ -75,6 +75,10 @@ describe('what the service manager is told of workers', () => {
     notices.beat();
     nowMs += 4_000;
     notices.beat();
+    // Whatever is left then is for the service manager to end.
+    nowMs += 90_000;
+    notices.beat();
+    nowMs -= 90_000;
     notices.gone(0, false);
     await notices.ended('all processes have left');
     notices.beat();
@@ -92,10 +96,16 @@ describe('what the service manager is told of workers', () => {
         status: 'draining: 1 task running, 0 ended, 1 of 1 process left; the time is over, handlers are aborted',
       },
       {
+        watchdog: true,
+        status: 'draining: 1 task running, 0 ended, 1 of 1 process left; the time is over, handlers are aborted',
+      },
+      {
         extendTimeoutMs: 20_000,
         status: 'draining: 0 tasks running, 0 ended, 0 of 1 process left; the time is over, handlers are aborted',
       },
       { status: 'all processes have left' },
+      // The process still runs.
+      { watchdog: true },
     ]);
     expect(closed).toBe(1);
   });

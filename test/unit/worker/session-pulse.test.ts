@@ -93,6 +93,19 @@ describe('a session machine', () => {
     expect(rig.machine.isVital(rig.nowMs)).toBe(true);
   });
 
+  it('should be vital while the stream takes nothing, until it is given up', () => {
+    const rig = new Rig();
+    rig.connect({ leaseMs: 120_000, heartbeatIntervalMs: 40_000 });
+    // It owes an acknowledgement, which nobody takes.
+    rig.hear({ revokes: [], drain: { deadlineMs: 3_600_000 } });
+    for (let second = 0; second < 3_600; second += 1) {
+      rig.nowMs += 1_000;
+      rig.machine.tick(rig.nowMs);
+      rig.machine.takeEffects();
+      expect(rig.machine.isVital(rig.nowMs), `${rig.machine.state.t} after ${second} s`).toBe(true);
+    }
+  });
+
   it('should be vital once it has left', () => {
     const rig = new Rig();
     rig.connect();
