@@ -227,18 +227,19 @@ async function installPackage(folder: string): Promise<void> {
   await symlink(`${NODE_FOLDER}/node`, join(folder, 'bin', 'node'));
 }
 
-function nspawnCommand(name: string, folder: string): string[] {
+/** This machine's /usr, with nothing of its state and its network. */
+export function nspawnOptions(): string[] {
   // With a systemd outside, nspawn asks it for a scope of its own; without, there is nobody to ask.
   const keepUnit = existsSync('/run/systemd/system') ? [] : ['--keep-unit'];
+  return ['--directory=/', '--volatile=yes', '--register=no', ...keepUnit, '--private-network'];
+}
+
+function nspawnCommand(name: string, folder: string): string[] {
   return [
     'systemd-nspawn',
     '--quiet',
-    '--directory=/',
-    '--volatile=yes',
+    ...nspawnOptions(),
     '--boot',
-    '--register=no',
-    ...keepUnit,
-    '--private-network',
     `--machine=${name}`,
     '--link-journal=no',
     '--console=pipe',

@@ -39,6 +39,27 @@ describe('a worker whose main process is killed', () => {
     }));
 });
 
+describe('a coordinator that is killed while a worker beside it drains', () => {
+  it('is started again at once, and hears of the end of what that worker runs', () =>
+    onFleet('coordinator-killed', async (fleet) => {
+      await fleet.coordinator.start();
+      const worker = fleet.worker('a');
+      await worker.start();
+      const taskId = await fleet.submit('hold');
+      await fleet.entered(taskId, 1);
+      const stop = worker.stop();
+      await worker.waitForState('deactivating');
+      await fleet.coordinator.kill('SIGKILL');
+      await fleet.coordinator.waitFor(['NRestarts'], ({ NRestarts }) => NRestarts === '1', 'restart');
+      await fleet.coordinator.waitForState('active');
+      expect(await worker.show('ActiveState')).toEqual({ ActiveState: 'deactivating' });
+      await fleet.release();
+      expect(await stop).toMatchObject({ code: 0 });
+      expect(await fleet.ended(taskId)).toBe('SUCCEEDED');
+      expect(await fleet.ledger()).toHaveLength(1);
+    }));
+});
+
 describe('a worker whose main process stands still', () => {
   it('is ended by the watchdog and started again, and its task runs again at once', () =>
     onFleet('worker-stopped', async (fleet) => {

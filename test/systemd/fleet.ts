@@ -171,7 +171,7 @@ cp ${UNITS}/remuda.sysusers.conf /etc/sysusers.d/remuda.conf
 systemd-sysusers
 cp ${UNITS}/remuda.tmpfiles.conf /etc/tmpfiles.d/remuda.conf
 systemd-tmpfiles --create remuda.conf
-cp ${UNITS}/*.service ${UNITS}/*.socket ${UNIT_FOLDER}
+cp ${UNITS}/*.service ${UNITS}/*.socket ${UNITS}/*.target ${UNIT_FOLDER}
 `;
 
 /** Runs a scenario on a fleet of its own. When it fails, the message has what the journal says. */

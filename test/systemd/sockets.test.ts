@@ -18,6 +18,21 @@ describe('the coordinator with a Unix socket beside its port', () => {
     }));
 });
 
+describe('a socket whose address the machine does not have yet', () => {
+  it('waits for it, as at a boot, and is served', () =>
+    onFleet('socket-early', async (fleet) => {
+      const { container } = fleet;
+      await fleet.dropIn(SOCKET, '[Socket]\nListenStream=\nListenStream=10.0.0.5:7070\n');
+      await fleet.coordinatorEnv({ REMUDA_INSECURE: 1 });
+      await fleet.workerEnv(null, { REMUDA_ADDRESS: '10.0.0.5:7070' });
+      await fleet.coordinator.start();
+      await fleet.worker('a').startSoon();
+      await fleet.worker('a').waitForState('activating');
+      await container.output(['ip', 'address', 'add', '10.0.0.5/32', 'dev', 'lo']);
+      await fleet.worker('a').waitForState('active');
+    }));
+});
+
 describe('the coordinator with a socket that other machines can reach', () => {
   it('refuses it until it is told REMUDA_INSECURE, and says so', () =>
     onFleet('socket-open', async (fleet) => {

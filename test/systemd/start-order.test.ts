@@ -24,6 +24,28 @@ describe('a worker that starts before its coordinator', () => {
     }));
 });
 
+describe('the boot of a machine with workers', () => {
+  it('does not wait for a coordinator, starts them, and stops and starts all by their target', () =>
+    onFleet('worker-boot', async (fleet) => {
+      const { container } = fleet;
+      await container.output(['systemctl', 'enable', fleet.worker('a').name]);
+      // What the boot does with it.
+      await container.output(['systemctl', 'start', 'remuda-workers.target']);
+      await fleet.worker('a').waitForState('activating');
+      await fleet.coordinator.start();
+      await fleet.worker('a').waitForState('active');
+      const first = await fleet.worker('a').mainPid();
+      await container.output(['systemctl', 'restart', 'remuda-workers.target']);
+      await fleet.worker('a').waitForState('active');
+      expect(await fleet.worker('a').mainPid()).not.toBe(first);
+      await container.output(['systemctl', 'stop', 'remuda-workers.target']);
+      await fleet.worker('a').waitForState('inactive');
+      // As the guide says it.
+      await container.output(['systemctl', 'enable', '--now', '--no-block', fleet.worker('b').name]);
+      await fleet.worker('b').waitForState('active');
+    }));
+});
+
 describe('a worker that starts after its coordinator', () => {
   it('is active once it has been welcomed, and both say how they are', () =>
     onFleet('coordinator-first', async (fleet) => {
