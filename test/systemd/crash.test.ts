@@ -42,11 +42,7 @@ describe('a worker whose main process is killed', () => {
 describe('a coordinator that is killed while a worker beside it drains', () => {
   it('is started again at once, and hears of the end of what that worker runs', () =>
     onFleet('coordinator-killed', async (fleet) => {
-      await fleet.coordinator.start();
-      const worker = fleet.worker('a');
-      await worker.start();
-      const taskId = await fleet.submit('hold');
-      await fleet.entered(taskId, 1);
+      const { worker, taskId } = await fleet.holdTask();
       const stop = worker.stop();
       await worker.waitForState('deactivating');
       await fleet.coordinator.kill('SIGKILL');
@@ -94,11 +90,7 @@ describe('a coordinator that stands still', () => {
   it('is ended by the watchdog and started again; the workers, and what they run, notice nothing', () =>
     onFleet('coordinator-stopped', async (fleet) => {
       await fleet.dropIn(COORDINATOR, SHORT_WATCHDOG);
-      await fleet.coordinator.start();
-      const worker = fleet.worker('a');
-      await worker.start();
-      const taskId = await fleet.submit('hold');
-      await fleet.entered(taskId, 1);
+      const { worker, taskId } = await fleet.holdTask();
       const mainPid = await worker.mainPid();
       await fleet.coordinator.kill('SIGSTOP');
       await fleet.coordinator.waitFor(['NRestarts'], ({ NRestarts }) => NRestarts === '1', 'restart by the watchdog');

@@ -139,6 +139,16 @@ export class Fleet {
     return eventually(look, `${count} starts of a handler`, timeoutMs, async () => this.#states());
   }
 
+  /** Starts the coordinator and the worker `a`, in which a task runs until {@link release}. */
+  async holdTask(): Promise<{ readonly worker: Unit; readonly taskId: string }> {
+    await this.coordinator.start();
+    const worker = this.worker('a');
+    await worker.start();
+    const taskId = await this.submit('hold');
+    await this.entered(taskId, 1);
+    return { worker, taskId };
+  }
+
   /** Lets `hold` handlers return. */
   async release(): Promise<void> {
     await this.container.writeFile(RELEASE, '');

@@ -8,11 +8,7 @@ const STOP_MS = 2_000;
 describe('systemctl stop of a worker in mid-task', () => {
   it('lets the task finish, reports it, and ends well', () =>
     onFleet('worker-stop', async (fleet) => {
-      await fleet.coordinator.start();
-      const worker = fleet.worker('a');
-      await worker.start();
-      const taskId = await fleet.submit('hold');
-      await fleet.entered(taskId, 1);
+      const { worker, taskId } = await fleet.holdTask();
       const stop = worker.stop();
       await worker.waitForState('deactivating');
       await worker.waitFor(
@@ -37,11 +33,7 @@ describe('a drain that takes longer than TimeoutStopSec=', () => {
   it('is not cut short while it makes progress', () =>
     onFleet('worker-long-drain', async (fleet) => {
       await fleet.dropIn(workerUnit('a'), `[Service]\nTimeoutStopSec=${STOP_MS}ms\n`);
-      await fleet.coordinator.start();
-      const worker = fleet.worker('a');
-      await worker.start();
-      const taskId = await fleet.submit('hold');
-      await fleet.entered(taskId, 1);
+      const { worker, taskId } = await fleet.holdTask();
       const stop = worker.stop();
       await worker.waitForState('deactivating');
       // What must not happen has its time to happen in.
