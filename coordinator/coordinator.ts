@@ -164,7 +164,6 @@ export class Coordinator {
       insecure: config.insecure,
       maxPayloadBytes,
       services,
-      runtime,
     });
     this.#http = this.#makeHttp(deps, onBug);
   }
