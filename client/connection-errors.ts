@@ -22,8 +22,8 @@ export function unreachable(address: string, why: string, said: string, cause?: 
     return new FleetError(Code.UNAVAILABLE, COORDINATOR_UNREACHABLE, text, { metadata, cause });
   }
   const message =
-    `no coordinator answers at ${address} (${why}); start one with \`npm start\` in the repository, or ` +
-    `\`remuda-coordinator --listen ${address}\`, or name another with ${said}`;
+    `no coordinator answers at ${address} (${why}); is it running (systemctl status remuda-coordinator)? Start one with ` +
+    `\`remuda-coordinator --listen ${address}\`, or \`remuda dev\` to try it, or name another with ${said}`;
   return new FleetError(Code.UNAVAILABLE, COORDINATOR_UNREACHABLE, message, { metadata, cause });
 }
 

@@ -10,6 +10,7 @@ import {
   type PassedSockets,
 } from './listen-address.js';
 import { openStore, storeDefaults } from './store/open-store.js';
+import { STOP_ON_STDIN_EOF_ENV } from '../proto/stdin-guard.js';
 import { packageVersion } from '../proto/package-version.js';
 import { LOG_LEVELS, parseCommand, parseTimeMs, UsageExit } from '../proto/program-options.js';
 
@@ -104,7 +105,7 @@ export function coordinatorConfig(given: Partial<CoordinatorConfig> = {}): Coord
 const FLAGS = {
   listen: [
     'ADDRESS',
-    'where gRPC is served: HOST:PORT or unix:PATH; port 0 takes a free one; not used with sockets that systemd passes',
+    'where gRPC is served: HOST:PORT or unix:PATH; port 0 takes a free one; systemd: nowhere but on sockets that it passes, which are used in any case',
     formatAddress(DEFAULTS.listen),
   ],
   http: ['ADDRESS', 'where /metrics, /healthz and /readyz are served, or off', formatAddress(DEFAULTS.http)],
@@ -180,10 +181,8 @@ export function parseConfig(argv: readonly string[], env: Env, passed: readonly 
   const store = read.store();
   const heartbeatIntervalMs = read.time('heartbeat-interval', 100, 5 * MINUTE_MS);
   const derived = derivedDefaults({ heartbeatIntervalMs, store });
-  const listen = read.address('listen', insecure);
-  const isTold = Boolean(flags.listen ?? env[variableOf('listen')]);
   const config: CoordinatorConfig = {
-    listen: passed.length === 0 ? listen : { kind: 'passed', descriptors: passed, unused: isTold ? listen : null },
+    listen: parseListen(read, { passed, insecure, isTold: Boolean(flags.listen ?? env[variableOf('listen')]) }),
     http: read.text('http') === 'off' ? null : read.address('http', insecure),
     store,
     maxStoreBytes:
@@ -212,6 +211,30 @@ export function parseConfig(argv: readonly string[], env: Env, passed: readonly 
 }
 
 /** Reads single values and collects what is wrong with them. */
+/** What a program that is started by a socket unit is told, so that it does not listen elsewhere when the unit passes nothing. */
+const PASSED_ONLY = 'systemd';
+
+interface ListenContext {
+  readonly passed: readonly number[];
+  readonly insecure: boolean;
+  /** An option or a variable names an address. */
+  readonly isTold: boolean;
+}
+
+function parseListen(read: Reader, { passed, insecure, isTold }: ListenContext): CoordinatorConfig['listen'] {
+  const passedOnly = read.text('listen') === PASSED_ONLY;
+  if (passedOnly && passed.length === 0) {
+    read.fault(
+      'listen',
+      PASSED_ONLY,
+      'but systemd has passed no socket (LISTEN_FDS): start it by a unit that has one; after a change of the socket unit restart that: systemctl restart remuda-coordinator.socket',
+    );
+  }
+  if (passedOnly) return { kind: 'passed', descriptors: passed, unused: null };
+  const listen = read.address('listen', insecure);
+  return passed.length === 0 ? listen : { kind: 'passed', descriptors: passed, unused: isTold ? listen : null };
+}
+
 class Reader {
   constructor(
     private readonly valueOf: (flag: Flag) => string,
@@ -277,7 +300,7 @@ class Reader {
     return choices[0];
   }
 
-  private fault(flag: Flag, value: string, what: string): void {
+  fault(flag: Flag, value: string, what: string): void {
     this.faults.push(`--${flag} is "${value}": ${what}`);
   }
 }
@@ -306,6 +329,12 @@ function parseFlags(argv: readonly string[]): {
     text.startsWith('-') ? `unknown option ${text}` : `unexpected argument "${text}"; everything is an option`,
   );
   return { flags, faults, insecureFlag: given.insecure === true };
+}
+
+/** All variables that the program reads, and the one that its neighbours do: an environment may be for all of them. */
+export function coordinatorVariables(): string[] {
+  const flags = (Object.keys(FLAGS) as Flag[]).map(variableOf);
+  return [...flags, 'REMUDA_INSECURE', STOP_ON_STDIN_EOF_ENV, 'REMUDA_ADDRESS'];
 }
 
 function variableOf(flag: Flag): string {

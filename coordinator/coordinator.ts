@@ -96,6 +96,7 @@ export class Coordinator {
   readonly #health = new Health();
   readonly #grpc: GrpcServer;
   readonly #http: HttpServer | null;
+  #diskIsLow = false;
   #stopped: Promise<void> | undefined;
 
   constructor(config: CoordinatorConfig, deps: CoordinatorDeps) {
@@ -243,6 +244,15 @@ export class Coordinator {
     return this.#engine.batchMs;
   }
 
+  /** Why new tasks are refused, for people; null: they are not. */
+  get refusing(): string | null {
+    const { refusal } = this.#engine;
+    if (refusal !== null) return refusal.message;
+    if (this.#diskIsLow) return 'the disk of the store has too little room left';
+    const { usedBytes, limitBytes } = this.#engine.storeCounts();
+    return usedBytes < limitBytes ? null : 'the store has reached its bound (--max-store-bytes)';
+  }
+
   /** Dead letters that the store keeps. */
   get deadLetters(): number {
     return this.#engine.storeCounts().deadLetters;
@@ -326,6 +336,7 @@ export class Coordinator {
 
   /** Health and /readyz stay as they are: workers must be able to come back and report. */
   #onDiskLow(disk: DiskRoom | null): void {
+    this.#diskIsLow = disk !== null;
     if (disk === null) {
       this.#log.info('disk-recovered');
     } else {

@@ -3,9 +3,9 @@
 import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
 import { isJournal } from '../proto/journal.js';
 import { programLog } from '../proto/program-log.js';
-import { usageOrExit } from '../proto/program-options.js';
+import { strayVariables, usageOrExit } from '../proto/program-options.js';
 import { takeServiceManager } from '../proto/service-manager.js';
-import { parseConfig } from './config.js';
+import { coordinatorVariables, parseConfig } from './config.js';
 import { takePassedSockets } from './passed-sockets.js';
 import { runProgram } from './program.js';
 
@@ -21,4 +21,9 @@ const config = usageOrExit(
 );
 const journal = isJournal(1, process.env) ? 'direct' : undefined;
 const log = programLog(config.logLevel, { name: 'remuda-coordinator', journal });
+const variables = strayVariables(process.env, coordinatorVariables());
+if (variables.length > 0) {
+  const detail = 'these variables mean nothing to remuda-coordinator; its --help says which do';
+  log.warn({ detail, variables }, 'unknown-variables');
+}
 await runProgram(config, log, takeServiceManager(process.env, process.pid));

@@ -14,8 +14,10 @@ const LOOK_MS = 2_000;
 
 /** What they say it of: the coordinator. */
 interface Serving {
-  /** The state of now, and why new work is refused; null: it is not. */
-  readonly glance: () => FleetGlance & { readonly refusal: { readonly message: string } | null };
+  /** The state of now. */
+  readonly glance: () => FleetGlance;
+  /** Why new tasks are refused; null: they are not. */
+  readonly refusing: string | null;
   /** How long the batch that is underway has been, in milliseconds. */
   readonly batchMs: number;
   readonly deadLetters: number;
@@ -79,21 +81,21 @@ export class ServiceNotices {
 }
 
 function status(coordinator: Serving, listen: string): string {
-  const { tasks, refusal } = coordinator.glance();
+  const { tasks } = coordinator.glance();
   const scheduled = some(tasks.scheduled, 'scheduled');
-  const { batchMs } = coordinator;
+  const { batchMs, refusing } = coordinator;
   return [
     `serving on ${listen}; ${workersText(coordinator)}`,
     `tasks: ${figure(tasks.queued)} queued, ${figure(tasks.running)} running${scheduled}`,
     `${figure(coordinator.deadLetters)} dead letters`,
-    ...(refusal === null ? [] : [`new work is refused: ${refusal.message}`]),
+    ...(refusing === null ? [] : [`new tasks are refused: ${refusing}`]),
     ...(batchMs < SLOW_BATCH_MS ? [] : [`the store has not answered for ${Math.round(batchMs / 1_000)} s`]),
   ].join('; ');
 }
 
 /** What is told as soon as it changes. */
 function standing(coordinator: Serving): string {
-  return `${workersText(coordinator)}; ${coordinator.glance().refusal?.message ?? ''}`;
+  return `${workersText(coordinator)}; ${coordinator.refusing ?? ''}`;
 }
 
 function workersText(coordinator: Serving): string {

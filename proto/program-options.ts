@@ -57,6 +57,16 @@ export function parseCommand(command: Command, argv: readonly string[]): void {
 }
 
 /**
+ * Variables of this name space that are none of the program's: a misspelt one would be ignored without a word.
+ *
+ * @param known all that it reads, or its parts do
+ */
+export function strayVariables(env: Readonly<Record<string, string | undefined>>, known: readonly string[]): string[] {
+  const names = new Set(known);
+  return Object.keys(env).filter((name) => name.startsWith('REMUDA_') && !names.has(name));
+}
+
+/**
  * What `read` gives; or its UsageExit's text on the right stream, and the end of the process.
  *
  * @param toJournal Standard error comes into the systemd journal: each line of a fault says its priority. Default: false

@@ -75,7 +75,14 @@ function resolveFile(file: string, cwd: string): string {
 }
 
 function exportOf(module: Record<string, unknown>, path: string): unknown {
-  if ('default' in module) return unwrapCompiled(module.default);
+  if ('default' in module) {
+    const exported = unwrapCompiled(module.default);
+    const strays = HOOKS.filter((name) => typeof module[name] === 'function' && !hasKey(exported, name));
+    if (strays.length === 0) return exported;
+    throw new HandlersFileError(
+      `handlers file ${path} exports ${strays.join(' and ')} by name, where nobody calls it; put it into the default export: ${EXAMPLE}`,
+    );
+  }
   const names = Object.keys(module).filter((name) => name !== 'module.exports');
   if (names.length === 0) {
     throw new HandlersFileError(`handlers file ${path} exports nothing; give it a default export: ${EXAMPLE}`);
@@ -83,6 +90,12 @@ function exportOf(module: Record<string, unknown>, path: string): unknown {
   throw new HandlersFileError(
     `handlers file ${path} has only named exports (${names.join(', ')}); give it a default export: ${EXAMPLE}`,
   );
+}
+
+const HOOKS = ['setup', 'teardown'] as const;
+
+function hasKey(exported: unknown, name: string): boolean {
+  return typeof exported === 'object' && exported !== null && name in exported;
 }
 
 /** A default export compiled to CommonJS arrives as `module.exports = { __esModule: true, default: ... }`. */

@@ -4,9 +4,9 @@ import { DAY_MS, MAX_SLOTS } from '../proto/bounds.js';
 import { handlersName } from './handlers-file.js';
 import { DRAIN_TIMEOUT_MS } from './fleet-worker.js';
 import { STOP_ON_STDIN_EOF_ENV } from '../proto/stdin-guard.js';
-import { parseSupervision, type Supervision } from './supervision.js';
+import { parseSupervision, SUPERVISION_ENV, type Supervision } from './supervision.js';
 import { packageVersion } from '../proto/package-version.js';
-import { LOG_LEVELS, parseCommand, parseTimeMs, UsageExit } from '../proto/program-options.js';
+import { LOG_LEVELS, parseCommand, parseTimeMs, strayVariables, UsageExit } from '../proto/program-options.js';
 import { SESSION_MODES, type SessionMode } from './session-options.js';
 import { hostName, integerFault, labelFaults, workerIdFault } from './worker-options.js';
 
@@ -27,6 +27,8 @@ export interface MainConfig {
   readonly processes: number | undefined;
   /** Drain soon when stdin ends (REMUDA_STOP_ON_STDIN_EOF=1). */
   readonly stopOnStdinEnd: boolean;
+  /** Variables REMUDA_... that mean nothing to it. */
+  readonly strayVariables: readonly string[];
   /** Set by a supervisor for its child. */
   readonly supervised: Supervision | undefined;
 }
@@ -35,8 +37,15 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 const PROCESSES_MAX = 1_000;
 
+/** All that it reads. */
+const VARIABLES = [
+  ...['REMUDA_HANDLERS', 'REMUDA_ADDRESS', 'REMUDA_WORKER_ID', 'REMUDA_SLOTS', 'REMUDA_PROCESSES', 'REMUDA_PREFETCH'],
+  ...['REMUDA_LABEL', 'REMUDA_SESSION', 'REMUDA_DRAIN_TIMEOUT', 'REMUDA_LOG_LEVEL', STOP_ON_STDIN_EOF_ENV],
+  ...Object.values(SUPERVISION_ENV),
+];
+
 const EXAMPLE = `
-Every option may also come as a variable: REMUDA_ADDRESS, REMUDA_WORKER_ID, REMUDA_SLOTS, REMUDA_PROCESSES, REMUDA_PREFETCH,
+Everything may also come as a variable: REMUDA_HANDLERS, REMUDA_ADDRESS, REMUDA_WORKER_ID, REMUDA_SLOTS, REMUDA_PROCESSES, REMUDA_PREFETCH,
 REMUDA_LABEL (k=v,k=v), REMUDA_SESSION, REMUDA_DRAIN_TIMEOUT, REMUDA_LOG_LEVEL. An option comes before its variable.
 
 Example: handlers.mjs
@@ -73,7 +82,7 @@ export function parseMainConfig(argv: readonly string[], env: Env): MainConfig {
     if (text !== undefined) faults.push(text);
   };
 
-  const handlers = parseHandlersArgument(rest, faults);
+  const handlers = parseHandlersArgument(rest, env['REMUDA_HANDLERS'], faults);
   const address = read(flags.address, 'REMUDA_ADDRESS') ?? DEFAULT_ADDRESS;
   fault(addressFault(address));
   const workerId = read(flags.workerId, 'REMUDA_WORKER_ID');
@@ -105,6 +114,8 @@ export function parseMainConfig(argv: readonly string[], env: Env): MainConfig {
     drainTimeoutMs,
     logLevel,
     supervised,
+    // A child's are its supervisor's, which has told of them.
+    strayVariables: supervised === undefined ? strayVariables(env, VARIABLES) : [],
     // A supervised child has its supervisor's socket for that.
     stopOnStdinEnd: supervised === undefined && env[STOP_ON_STDIN_EOF_ENV] === '1',
     // A child does not supervise, whatever REMUDA_PROCESSES says.
@@ -173,18 +184,19 @@ function parseFlags(argv: readonly string[]): { flags: Flags; rest: string[]; fa
   return { flags: command.opts<Flags>(), rest: command.args, faults: [] };
 }
 
-function parseHandlersArgument(rest: readonly string[], faults: string[]): string {
+function parseHandlersArgument(rest: readonly string[], variable: string | undefined, faults: string[]): string {
   const unknown = rest.filter((text) => text.startsWith('-'));
   for (const text of unknown) faults.push(`unknown option ${text}`);
-  const [handlers, ...others] = rest.filter((text) => !text.startsWith('-'));
-  // Empty: a variable that is not set, as in the unit file's ${REMUDA_HANDLERS}.
-  if (handlers === undefined || handlers === '') faults.push('no handlers file; name it: remuda-worker handlers.mjs');
+  const [argument, ...others] = rest.filter((text) => !text.startsWith('-'));
+  // An empty argument is a variable that is not set, in somebody's script.
+  const handlers = argument || variable || '';
+  if (handlers === '') faults.push('no handlers file; name it: remuda-worker handlers.mjs, or by REMUDA_HANDLERS');
   else if (others.length > 0 && unknown.length === 0) {
     faults.push(
-      `one handlers file, please: ${[handlers, ...others].map((text) => `"${text}"`).join(' ')} are ${others.length + 1}`,
+      `one handlers file, please: ${[argument, ...others].map((text) => `"${text}"`).join(' ')} are ${others.length + 1}`,
     );
   }
-  return handlers ?? '';
+  return handlers;
 }
 
 function parseLabels(given: readonly string[], faults: string[]): Record<string, string> {

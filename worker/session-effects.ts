@@ -25,6 +25,8 @@ export type SessionEffect =
   /** The session is over, for good. */
   | { readonly kind: 'exit'; readonly exit: SessionExit };
 
+/** How a worker ends that has left in good order. */
+export const LEFT_WELL = 'the worker has left';
 /** The process has lost its worker_id to another; systemd: RestartPreventExitStatus. */
 export const EXIT_SUPERSEDED = 78;
 /** The coordinator refused what the worker says of itself, or the flags are wrong: starting again would not help. */

@@ -120,7 +120,7 @@ export class SessionLog {
     }
     const advice =
       code === 'UNAVAILABLE'
-        ? `is one running there? Start it with: remuda-coordinator --listen ${this.address}`
+        ? `is one running there (systemctl status remuda-coordinator)? Start it with: remuda-coordinator --listen ${this.address}`
         : 'dialling again';
     this.logger.warn(fields, `no session with a coordinator at ${this.address} (${code}: ${message}); ${advice}`);
   }

@@ -45,7 +45,7 @@ import type { HeldAttempt } from './attempt-book.js';
 import { AttemptKeeper } from './attempt-keeper.js';
 import { Departure } from './departure.js';
 import { newHello } from './hello.js';
-import { EXIT_RECYCLE, EXIT_REFUSED, EXIT_SUPERSEDED, type SessionEffect } from './session-effects.js';
+import { EXIT_RECYCLE, EXIT_REFUSED, EXIT_SUPERSEDED, LEFT_WELL, type SessionEffect } from './session-effects.js';
 import { SESSION_PERIODS, type SessionOptions, type SessionPeriods } from './session-options.js';
 import type { SessionState } from './session-state.js';
 import type { AttemptKey, LeaveCause, SessionEvent, SessionExit, Settlement } from './session-messages.js';
@@ -408,13 +408,17 @@ export class SessionMachine {
   private undelivered(): void {
     const taskIds = this.keeper.outbox.refs().map(({ taskId }) => taskId);
     const message = 'the coordinator has not acknowledged these reports; it will hand the tasks out again';
-    if (taskIds.length > 0) this.event({ name: 'undelivered', taskIds, message });
-    this.finish();
+    if (taskIds.length === 0) {
+      this.finish();
+      return;
+    }
+    this.event({ name: 'undelivered', taskIds, message });
+    this.finish(`, with ${taskIds.length} results undelivered: their tasks run again`);
   }
 
-  private finish(): void {
-    if (this.recycling) this.exit({ code: EXIT_RECYCLE, message: 'a handler is stuck; the process is replaced' });
-    else this.exit({ code: 0, message: 'the worker has left' });
+  private finish(but = ''): void {
+    if (this.recycling) this.exit({ code: EXIT_RECYCLE, message: `a handler is stuck; the process is replaced${but}` });
+    else this.exit({ code: 0, message: `${LEFT_WELL}${but}` });
   }
 
   /** Nothing of what it has to do is overdue. */

@@ -6,7 +6,7 @@ import { drainOnSignals, drainOnStdinEnd } from './drain-on-signals.js';
 import type { IncarnationFiles } from './incarnation-files.js';
 import { childArguments } from './main-config.js';
 import { ServiceNotices } from './service-notices.js';
-import { EXIT_REFUSED, EXIT_SUPERSEDED } from './session-effects.js';
+import { EXIT_REFUSED, EXIT_SUPERSEDED, LEFT_WELL } from './session-effects.js';
 import { endStatus } from './supervised-child.js';
 import { Supervisor, type IncarnationLedger, type SupervisorEvent } from './supervisor.js';
 import type { ProgramContext } from './worker-program.js';
@@ -31,6 +31,7 @@ export async function superviseWorkers(
   const { drainTimeoutMs } = config;
   const journal = [1, 2].filter((fd) => isJournal(fd, env));
   let exitCode = 0;
+  let lastSaid = '';
   const notices = openNotices(context, processes, logger);
   const supervisor: Supervisor = new Supervisor({
     processes,
@@ -51,6 +52,9 @@ export async function superviseWorkers(
       if (event.name === 'child-ended' && event.kind === 'final' && exitCode !== EXIT_REFUSED) {
         exitCode = endStatus(event.end) ?? 1;
       }
+      if (event.name === 'child-ended' && event.end.said?.message !== LEFT_WELL) {
+        lastSaid = event.end.said?.message ?? lastSaid;
+      }
       // Nobody is left to supervise.
       if (event.name === 'place-freed' && supervisor.places().length === 0) supervisor.drain(0);
     },
@@ -69,7 +73,7 @@ export async function superviseWorkers(
   supervisor.start();
   await supervisor.done;
   logger.info({ exit_code: exitCode }, 'all processes have ended');
-  await notices?.ended(lastWords(exitCode));
+  await notices?.ended(lastWords(exitCode, lastSaid));
   return exitCode;
 }
 
@@ -152,6 +156,7 @@ function finalMessage(code: number | null): string {
     : 'child ended for good: what it was told to do cannot work';
 }
 
-function lastWords(exitCode: number): string {
-  return exitCode === 0 ? 'all processes have left' : finalMessage(exitCode);
+function lastWords(exitCode: number, lastSaid: string): string {
+  const words = exitCode === 0 ? 'all processes have left' : finalMessage(exitCode);
+  return lastSaid === '' ? words : `${words} (${lastSaid})`;
 }

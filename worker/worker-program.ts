@@ -37,9 +37,16 @@ export async function runWorkerProgram(context: ProgramContext): Promise<number>
   const { config, journal } = context;
   const { logLevel, processes } = config;
   const logger = programLog(logLevel, { journal });
+  warnOfStrays(config, logger);
   const incarnations = incarnationFiles(context.runtimeDirectory, logger);
   if (processes === undefined) return runWorker(context, incarnations, logger);
   return superviseWorkers(context, { processes, incarnations, logger });
+}
+
+function warnOfStrays({ strayVariables }: MainConfig, logger: Logger): void {
+  if (strayVariables.length === 0) return;
+  const detail = 'these variables mean nothing to remuda-worker; its --help says which do';
+  logger.warn({ detail, variables: strayVariables }, 'unknown-variables');
 }
 
 async function runWorker(

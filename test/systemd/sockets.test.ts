@@ -18,6 +18,24 @@ describe('the coordinator with a Unix socket beside its port', () => {
     }));
 });
 
+describe('a socket unit that is edited while its service runs', () => {
+  it('lets no service start elsewhere, and works when it is restarted itself', () =>
+    onFleet('socket-edited', async (fleet) => {
+      const { container } = fleet;
+      await fleet.coordinator.start();
+      await fleet.dropIn(SOCKET, '[Socket]\nListenStream=\nListenStream=127.0.0.2:7070\n');
+      const { code } = await container.run(['systemctl', 'restart', COORDINATOR]);
+      expect(code).not.toBe(0);
+      await fleet.coordinator.waitForState('failed');
+      expect(await fleet.coordinator.show('ExecMainStatus')).toEqual({ ExecMainStatus: '2' });
+      expect(await container.journal(COORDINATOR)).toContain('systemctl restart remuda-coordinator.socket');
+      await fleet.record('socket-edited-refused');
+      await container.output(['systemctl', 'restart', SOCKET, COORDINATOR]);
+      await fleet.workerEnv(null, { REMUDA_ADDRESS: '127.0.0.2:7070' });
+      await fleet.worker('a').start();
+    }));
+});
+
 describe('a socket whose address the machine does not have yet', () => {
   it('waits for it, as at a boot, and is served', () =>
     onFleet('socket-early', async (fleet) => {

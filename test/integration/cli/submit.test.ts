@@ -294,7 +294,7 @@ describe('remuda submit', { timeout: 60_000 }, () => {
     const { code, stdout, stderr } = await remuda(`127.0.0.1:${port}`, ['submit', 'echo', ...wait]);
     expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
     expect(stderr).toContain(`no coordinator answers at 127.0.0.1:${port} (connect ECONNREFUSED`);
-    expect(stderr).toContain('npm start');
+    expect(stderr).toContain('remuda-coordinator --listen');
   });
 
   it.each([

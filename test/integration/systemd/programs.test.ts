@@ -44,6 +44,19 @@ describe('remuda-coordinator as a service', () => {
     expect(notices.at(-1)?.['STATUS']).toBe('stopped');
   });
 
+  it('should say that it refuses new tasks, and why', async () => {
+    using notify = new NotifyProgram();
+    const args = ['--max-store-bytes', String(16 * 1_048_576)];
+    const { address } = await startCoordinator(args, { env: notify.env(900) });
+    using stubs = new Stubs(address);
+    const payload = json('x'.repeat(1_000_000));
+    const fill = async (): Promise<never> => {
+      for (;;) await stubs.submit({ type: 'nobody', payload });
+    };
+    await expect(fill()).rejects.toMatchObject({ reason: 'STORE_FULL' });
+    await notify.notice(says('; new tasks are refused: the store has reached its bound'), 'the refusal');
+  });
+
   it('should leave behind why it could not start', async () => {
     using notify = new NotifyProgram();
     const { address } = await startCoordinator();

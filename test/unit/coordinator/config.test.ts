@@ -97,6 +97,15 @@ describe('parseConfig, addresses', () => {
     expect(parseConfig([], { REMUDA_INSECURE: value }).insecure).toBe(false);
   });
 
+  it('listens on passed sockets alone when it is told systemd, and refuses to start without', () => {
+    const passed = (descriptors: number[], text: string) => parseConfig(['--listen', text], {}, descriptors).listen;
+    expect(passed([3, 4], 'systemd')).toEqual({ kind: 'passed', descriptors: [3, 4], unused: null });
+    expect(passed([3], '127.0.0.1:1')).toMatchObject({ kind: 'passed', unused: { host: '127.0.0.1', port: 1 } });
+    expect(() => passed([], 'systemd')).toThrow(
+      /--listen is "systemd": .*systemctl restart remuda-coordinator\.socket/,
+    );
+  });
+
   it('refuses a REMUDA_INSECURE that is neither', () => {
     expect(usage([], { REMUDA_INSECURE: 'yes' }).text).toContain('REMUDA_INSECURE is "yes"');
   });

@@ -100,6 +100,13 @@ describe('loadHandlersFile', () => {
     await expect(setup(name, content).load()).rejects.toThrow(message);
   });
 
+  it('should refuse hooks that are exported by name, where nobody would call them', async () => {
+    const named = setup('h.mjs', 'export function setup() {}\nexport default { t: () => 1 };');
+    await expect(named.load()).rejects.toThrow(/exports setup by name.*put it into the default export/);
+    const both = setup('h.mjs', 'export function setup() {}\nexport default { setup, t: () => 1 };');
+    expect((await both.load()).setup).toBeTypeOf('function');
+  });
+
   it('should name all faults at once', async () => {
     const { load } = setup('h.mjs', 'export default { a: 1, b: { run: 2 } };');
     await expect(load()).rejects.toThrow(/"a" is a number[^]*"b" is an object/);

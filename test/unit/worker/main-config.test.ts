@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { UsageExit } from '../../../proto/program-options.js';
 import { childArguments, parseMainConfig } from '../../../worker/main-config.js';
@@ -24,8 +25,29 @@ describe('parseMainConfig', () => {
         stopOnStdinEnd: false,
         processes: undefined,
         supervised: undefined,
+        strayVariables: [],
       },
     });
+  });
+
+  it('should take the handlers file from a variable, and the argument before it', () => {
+    const env = { REMUDA_HANDLERS: '/opt/h.mjs' };
+    expect(parseMainConfig([], env).handlers).toBe('/opt/h.mjs');
+    expect(parseMainConfig(['h.mjs'], env).handlers).toBe('h.mjs');
+  });
+
+  it('should name variables that mean nothing to it, once for all processes', () => {
+    const env = { REMUDA_PROCESES: '4', REMUDA_SLOTS: '2', REMUDA_LEASE: '1s', HOME: '/' };
+    expect(parseMainConfig(['h.mjs'], env).strayVariables).toEqual(['REMUDA_PROCESES', 'REMUDA_LEASE']);
+    const child = { ...env, [SUPERVISION_ENV.incarnation]: 'a'.repeat(32), [SUPERVISION_ENV.supervisorFd]: '3' };
+    expect(parseMainConfig(['h.mjs'], child).strayVariables).toEqual([]);
+  });
+
+  it('should know every variable that it reads', () => {
+    const source = readFileSync(new URL('../../../worker/main-config.ts', import.meta.url), 'utf8');
+    const read = [...source.matchAll(/'(REMUDA_[A-Z_]+)'/g)].map(([, name]) => [name, '']);
+    expect(read.length).toBeGreaterThan(9);
+    expect(parseMainConfig(['h.mjs'], Object.fromEntries(read) as Record<string, string>).strayVariables).toEqual([]);
   });
 
   it('should watch stdin only when asked to, and never in a supervised child', () => {
