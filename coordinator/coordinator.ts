@@ -250,7 +250,9 @@ export class Coordinator {
     if (refusal !== null) return refusal.message;
     if (this.#diskIsLow) return 'the disk of the store has too little room left';
     const { usedBytes, limitBytes } = this.#engine.storeCounts();
-    return usedBytes < limitBytes ? null : 'the store has reached its bound (--max-store-bytes)';
+    // A large one is refused before the bound is reached.
+    const isFull = limitBytes - usedBytes < this.#config.maxPayloadBytes;
+    return isFull ? 'the store is full, or has no room for a large one (--max-store-bytes)' : null;
   }
 
   /** Dead letters that the store keeps. */

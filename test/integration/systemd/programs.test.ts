@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
 import { AttemptState } from '../../../proto/gen/remuda/v1/fleet_service_pb.js';
 import { TaskState } from '../../../proto/gen/remuda/v1/task_pb.js';
@@ -53,8 +54,8 @@ describe('remuda-coordinator as a service', () => {
     const fill = async (): Promise<never> => {
       for (;;) await stubs.submit({ type: 'nobody', payload });
     };
-    await expect(fill()).rejects.toMatchObject({ reason: 'STORE_FULL' });
-    await notify.notice(says('; new tasks are refused: the store has reached its bound'), 'the refusal');
+    await expect(fill()).rejects.toMatchObject({ code: status.RESOURCE_EXHAUSTED });
+    await notify.notice(says('; new tasks are refused: the store is full'), 'the refusal');
   });
 
   it('should leave behind why it could not start', async () => {
