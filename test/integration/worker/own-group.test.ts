@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { gone, isAlive, onCleanup, Program, ScriptedCoordinator, scriptFile } from './support.js';
 
@@ -38,10 +39,12 @@ async function setup(...args: string[]) {
   const coordinator = await ScriptedCoordinator.start();
   const env = { WORKER_CONFIG: JSON.stringify({ address: coordinator.address }) };
   const supervisor = new Program([scriptFile(WORKER), ...args], { script: scriptFile(SUPERVISOR), env });
+  // Whoever has its output holds it open: all that was printed has been read then, too.
+  const closed = once(supervisor.process, 'close');
   const session = await coordinator.session();
   const worker = session.hello.pid;
   killAfterwards(worker);
-  return { coordinator, supervisor, session, worker };
+  return { coordinator, supervisor, session, worker, closed };
 }
 
 type Setup = Awaited<ReturnType<typeof setup>>;
@@ -71,6 +74,7 @@ describe('a worker that leads a process group of its own', { timeout: 60_000 }, 
       fleet.supervisor.process.kill('SIGKILL');
       await gone(fleet.worker);
       await gone(grandchild);
+      await fleet.closed;
       // The handlers were told, and the process came to its own end if they listened.
       expect(fleet.supervisor.lines.includes('cleaned up')).toBe(type === 'polite');
       expect(fleet.supervisor.lines.includes('exited')).toBe(type === 'polite');
@@ -88,6 +92,7 @@ describe('a worker that leads a process group of its own', { timeout: 60_000 }, 
     supervisor.process.kill('SIGKILL');
     await gone(worker);
     await gone(grandchild);
+    await fleet.closed;
     expect(supervisor.lines).toContain('exited');
   });
 
