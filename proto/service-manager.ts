@@ -1,7 +1,9 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
+import { within } from './within.js';
 
 /**
  * What a program says to the service manager that started it, systemd or one that speaks its protocol (sd_notify(3)). Node cannot
@@ -76,7 +78,7 @@ done`;
 
 /** Where programs are when the environment does not say. */
 const DEFAULT_PATH = '/usr/local/bin:/usr/bin:/bin';
-/** How long the last words may take, in milliseconds. */
+/** How long the last words may take, and then the end of the shell, in milliseconds. */
 const CLOSE_MS = 2_000;
 /** After how long a notice has failed, in milliseconds: systemd-notify waits for the manager for 5 s. */
 const ANSWER_MS = 10_000;
@@ -128,26 +130,27 @@ export class ServiceManager {
     this.send();
   }
 
-  /** Fulfilled when everything has been said, or could not be within {@link CLOSE_MS}. */
+  /**
+   * Fulfilled when everything has been said, or could not be within {@link CLOSE_MS}, and the shell has ended: whoever ends the
+   * processes that are left when this one has ended finds none.
+   */
   async close(): Promise<void> {
-    if (this.underway !== undefined) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, CLOSE_MS);
-        this.onIdle = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-    }
+    const idle = new Promise<void>((resolve) => {
+      this.onIdle = resolve;
+      if (this.underway === undefined) resolve();
+    });
+    const isSaid = await within(idle, CLOSE_MS);
     this.onIdle = undefined;
     const { shell } = this;
     // Its end is no fault from now on.
     this.shell = undefined;
-    if (shell === undefined) return;
-    if (this.underway === undefined) shell.stdin.end();
-    else killGroup(shell);
     clearTimeout(this.answerTimer);
     this.underway = undefined;
+    if (shell === undefined) return;
+    const ended = once(shell, 'exit').catch(() => undefined);
+    if (isSaid) shell.stdin.end();
+    else killGroup(shell);
+    await within(ended, CLOSE_MS);
   }
 
   private send(): void {

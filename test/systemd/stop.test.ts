@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { onFleet, workerUnit } from './fleet.js';
+import { COORDINATOR, onFleet, workerUnit } from './fleet.js';
 
 /** Of a unit whose drain takes longer. */
 const STOP_MS = 2_000;
@@ -26,6 +26,8 @@ describe('systemctl stop of a worker in mid-task', () => {
       });
       expect(await fleet.ended(taskId)).toBe('SUCCEEDED');
       expect(await fleet.ledger()).toHaveLength(1);
+      // Nothing was left for systemd to end.
+      expect(await fleet.container.journal(worker.name)).not.toContain('Killing process');
     }));
 });
 
@@ -56,6 +58,7 @@ describe('systemctl stop of the coordinator', () => {
         ActiveState: 'inactive',
         Result: 'success',
       });
+      expect(await fleet.container.journal(COORDINATOR)).not.toContain('Killing process');
       await fleet.coordinator.start();
       expect(await fleet.socket.show('ActiveState')).toEqual({ ActiveState: 'active' });
     }));
