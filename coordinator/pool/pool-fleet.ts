@@ -460,12 +460,15 @@ export class PoolFleet implements CoordinatorObserver {
 
   /** True if it was above the limit before its first task was done: so would be its successor. */
   #isBornTooLarge(place: Place): boolean {
-    if (place.done > 0 || place.figures.taskIds.length > 0) return false;
+    if (place.done > 0) return false;
+    // What it was when it had nothing to do is remembered: replaced before it has run its first task, it would hand that on to a
+    // successor that is as large.
+    if (place.toldTooLarge) return true;
+    if (place.figures.taskIds.length > 0) return false;
     const { log, options } = this.#options;
     const { index, rss } = place.figures;
     const detail = `it is above workerMemoryLimitMB, ${(options.workerMemoryLimitBytes ?? 0) / MIB}, before its first task: raise the limit; until it has run a task it is not replaced`;
-    if (!place.toldTooLarge)
-      log.error({ worker_id: this.#idOf(index), rss_bytes: rss, detail }, 'memory-limit-too-low');
+    log.error({ worker_id: this.#idOf(index), rss_bytes: rss, detail }, 'memory-limit-too-low');
     place.toldTooLarge = true;
     return true;
   }

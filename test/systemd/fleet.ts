@@ -162,8 +162,9 @@ export class Fleet {
     const units = ['list-units', '--all', '--plain', '--no-legend', '--no-pager', 'remuda-*.service'];
     const loaded = (await this.container.output(['systemctl', ...units])).split('\n').filter((line) => line !== '');
     const parts = [];
-    for (const line of loaded) {
-      const name = line.split(' ')[0] ?? '';
+    // One that has ended well is not loaded any more.
+    const names = new Set([COORDINATOR, workerUnit('a'), ...loaded.map((line) => line.split(' ')[0] ?? '')]);
+    for (const name of names) {
       parts.push(`$ systemctl status ${name}`, await this.container.unit(name).status());
       parts.push(`$ journalctl --unit=${name}`, await this.container.journal(name));
     }

@@ -110,13 +110,17 @@ describe('workers of a pool', () => {
     const warnings: string[] = [];
     const onWarning = ({ message }: Error): void => void warnings.push(message);
     process.on('warning', onWarning);
-    const health = eventOf(pool, 'health-changed');
+    // On a slow machine there are others before it.
+    const changes = eventsOf(pool, 'health-changed');
     const running = failure(pool.submitTask({ type: 'block', payload: { ms: 60_000 } }));
     await eventually('it to run', () => pool.getPoolMetrics().tasks.running === 1);
     const [worker] = pool.getAllWorkersStatus();
     await threads[0]?.terminate();
     expect(await running).toMatchObject({ reason: 'POOL_FAILED' });
-    expect(await health).toMatchObject({ status: 'unhealthy', previous: 'healthy' });
+    expect(changes.at(-1)).toMatchObject({
+      status: 'unhealthy',
+      reasons: [expect.stringContaining('the pool has failed')],
+    });
     await eventually('the worker to end', () => !isAlive(worker?.pid ?? 0));
     expect(await failure(pool.submitTask({ type: 'echo' }))).toMatchObject({ reason: 'POOL_FAILED' });
     expect(pool.getPoolMetrics()).toMatchObject({ workers: { total: 0 }, health: { status: 'unhealthy' } });
