@@ -75,8 +75,8 @@ export class Session {
         this.leave(message.drainTimeoutMs);
         break;
       default:
-        if (message.t === 'settled') this.pulses?.handlerSettled();
         this.host?.hear(message);
+        if (message.t === 'settled') this.pulses?.handlerSettled();
     }
   }
 

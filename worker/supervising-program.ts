@@ -22,7 +22,10 @@ export interface SupervisingOptions {
 /** After how long without a sign of life a worker process is ended, in milliseconds, where the unit has no WatchdogSec=. */
 const SILENCE_MS = 60_000;
 
-/** Runs `remuda-worker --processes` to its end: it starts and supervises the workers, and works itself not at all. Fulfilled with the exit status. */
+/**
+ * Runs `remuda-worker --processes` to its end: it starts and supervises the workers, and works itself not at all. Fulfilled with
+ * the exit status.
+ */
 export async function superviseWorkers(
   context: ProgramContext,
   { processes, incarnations, logger }: SupervisingOptions,
@@ -48,12 +51,11 @@ export async function superviseWorkers(
     onEvent: (event) => {
       logChild(logger, event);
       tellOf(notices, event);
-      // The children's own final status; of several the one that says that all of them were told something wrong.
-      if (event.name === 'child-ended' && event.kind === 'final' && exitCode !== EXIT_REFUSED) {
-        exitCode = endStatus(event.end) ?? 1;
-      }
-      if (event.name === 'child-ended' && event.end.said?.message !== LEFT_WELL) {
-        lastSaid = event.end.said?.message ?? lastSaid;
+      if (event.name === 'child-ended' && event.restartInMs === undefined) {
+        const { end, kind } = event;
+        // The children's own final status; of several the one that says that all of them were told something wrong.
+        if (kind === 'final' && exitCode !== EXIT_REFUSED) exitCode = endStatus(end) ?? 1;
+        if (end.said !== undefined && end.said.message !== LEFT_WELL) lastSaid = end.said.message;
       }
       // Nobody is left to supervise.
       if (event.name === 'place-freed' && supervisor.places().length === 0) supervisor.drain(0);

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -115,6 +115,7 @@ describe('remuda-worker as a service', () => {
     );
     expect((await running).task).toMatchObject({ state: TaskState.SUCCEEDED, attempt: 1 });
     expect(await worker.exit()).toMatchObject({ code: 0 });
+    expect(notify.notices.some(says('draining: 0 tasks running, 1 ended, 1 of 1 process left'))).toBe(true);
   });
 
   it('should replace one process that stands still, and no other, at no charge of a lease', async () => {
@@ -133,6 +134,24 @@ describe('remuda-worker as a service', () => {
     expect((await running).task).toMatchObject({ state: TaskState.SUCCEEDED, attempt: 2 });
     expect(place.entries().map(({ pid }) => pid)).toEqual(childPids(worker));
     await notify.notice(says('1 restart'), 'the restart');
+  });
+
+  it('should not end with what a process said that was started again since', async () => {
+    using notify = new NotifyProgram();
+    await using place = await makeFolder();
+    const handlers = join(place.folder, 'boom.mjs');
+    const boom = "setImmediate(() => { throw new Error('boom'); }); return new Promise(() => {});";
+    writeFileSync(handlers, `export default { boom: () => { ${boom} } };`);
+    const { address } = await startCoordinator();
+    const env = notify.env(30_000);
+    const worker = await startWorker(handlers, address, ['--worker-id', 'w', '--processes', '1'], { env });
+    using stubs = new Stubs(address);
+    await stubs.run({ task: { type: 'boom', options: { retryPolicy: { maxAttempts: 1 } } } });
+    await worker.linesThat(({ json: line }) => line?.['msg'] === 'child ready', 2, 'second ready child');
+    worker.kill('SIGTERM');
+    expect(await worker.exit()).toMatchObject({ code: 0 });
+    expect(worker.lines.some(({ json: line }) => String(line?.['said']).includes('boom'))).toBe(true);
+    expect(notify.notices.at(-1)?.['STATUS']).toBe('all processes have left');
   });
 
   for (const processes of [[], ['--processes', '1']]) {
