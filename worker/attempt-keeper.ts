@@ -247,11 +247,10 @@ export class AttemptKeeper {
     // Not on arrival: what came in the same turn may take it back.
     this.handOut();
     const stuck: HeldAttempt[] = [];
-    const entersNone = this.entersNone();
     for (const attempt of this.book.all()) {
       if (attempt.stage === 'handed') {
         attempt.handedMs ??= nowMs;
-        if (entersNone && nowMs >= enterByMs(attempt.handedMs, attempt)) {
+        if (nowMs >= enterByMs(attempt.handedMs, attempt) && this.entersNone()) {
           const message = `the process has not entered its handler for ${nowMs - attempt.handedMs} ms, and no other`;
           this.abort(nowMs, attempt, 'RECYCLED', message);
         }
@@ -280,18 +279,20 @@ export class AttemptKeeper {
   /** When {@link tick} has something to do next; Infinity: never. */
   deadlineMs(): number {
     let deadlineMs = Infinity;
-    const entersNone = this.entersNone();
+    let enterMs = Infinity;
+    let entersNone = true;
     for (const { stuck, stuckAtMs, stage, handedMs, startedMs, timeoutMs } of this.book.all()) {
+      if (stage === 'started') entersNone = false;
       if (stuckAtMs === undefined) {
-        if (stage === 'handed' && entersNone && handedMs !== undefined) {
-          deadlineMs = Math.min(deadlineMs, enterByMs(handedMs, { timeoutMs }));
+        if (handedMs !== undefined && stage === 'handed') {
+          enterMs = Math.min(enterMs, enterByMs(handedMs, { timeoutMs }));
         }
         if (startedMs !== undefined) deadlineMs = Math.min(deadlineMs, startedMs + timeoutMs);
       } else if (!stuck) {
         deadlineMs = Math.min(deadlineMs, stuckAtMs);
       }
     }
-    return deadlineMs;
+    return entersNone ? Math.min(deadlineMs, enterMs) : deadlineMs;
   }
 
   /** Hands to the stream what it has not been told, as far as it has room. */
