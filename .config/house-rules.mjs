@@ -27,7 +27,6 @@ export const CLOCK_FILES = [
 /** setInterval is for what must be asked for ever, whatever the answer. */
 export const INTERVAL_FILES = [
   'proto/every.ts',
-  'worker/session-thread.ts',
   // As its users wrote it.
   'test/e2e/pool-guide/main.js',
 ];

@@ -210,7 +210,6 @@ export function parseConfig(argv: readonly string[], env: Env, passed: readonly 
   throw new UsageExit(`remuda-coordinator: cannot start\n${list}\nremuda-coordinator --help says more`, 2);
 }
 
-/** Reads single values and collects what is wrong with them. */
 /** What a program that is started by a socket unit is told, so that it does not listen elsewhere when the unit passes nothing. */
 const PASSED_ONLY = 'systemd';
 
@@ -235,6 +234,7 @@ function parseListen(read: Reader, { passed, insecure, isTold }: ListenContext):
   return passed.length === 0 ? listen : { kind: 'passed', descriptors: passed, unused: isTold ? listen : null };
 }
 
+/** Reads single values and collects what is wrong with them. */
 class Reader {
   constructor(
     private readonly valueOf: (flag: Flag) => string,

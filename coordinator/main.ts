@@ -2,7 +2,7 @@
 /** The program `remuda-coordinator`: options and variables in, exit status out. */
 import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
 import { isJournal } from '../proto/journal.js';
-import { programLog } from '../proto/program-log.js';
+import { programLog, warnOfStrays } from '../proto/program-log.js';
 import { strayVariables, usageOrExit } from '../proto/program-options.js';
 import { takeServiceManager } from '../proto/service-manager.js';
 import { coordinatorVariables, parseConfig } from './config.js';
@@ -21,9 +21,5 @@ const config = usageOrExit(
 );
 const journal = isJournal(1, process.env) ? 'direct' : undefined;
 const log = programLog(config.logLevel, { name: 'remuda-coordinator', journal });
-const variables = strayVariables(process.env, coordinatorVariables());
-if (variables.length > 0) {
-  const detail = 'these variables mean nothing to remuda-coordinator; its --help says which do';
-  log.warn({ detail, variables }, 'unknown-variables');
-}
+warnOfStrays(log, 'remuda-coordinator', strayVariables(process.env, coordinatorVariables()));
 await runProgram(config, log, takeServiceManager(process.env, process.pid));

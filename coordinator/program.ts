@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
-import { isJournal, journalError } from '../proto/journal.js';
+import { isJournal } from '../proto/journal.js';
+import { printFault } from '../proto/program-options.js';
 import { onStdinEnd, STOP_ON_STDIN_EOF_ENV } from '../proto/stdin-guard.js';
 import type { ServiceManagerAddress } from '../proto/service-manager.js';
 import type { CoordinatorConfig } from './config.js';
@@ -53,8 +54,7 @@ class ProgramLife {
       // A start that a stop has cut short has failed as it should.
       if (this.#stopping) return;
       const message = error instanceof Error ? error.message : String(error);
-      const text = `remuda-coordinator: cannot start: ${message}`;
-      process.stderr.write(`${isJournal(2, process.env) ? journalError(text) : text}\n`);
+      printFault(`remuda-coordinator: cannot start: ${message}`, isJournal(2, process.env));
       await this.notices?.ended(`cannot start: ${message}`);
       // As wrong options: the next start would find the same.
       await this.#exit(error instanceof PassedSocketError ? 2 : 1);

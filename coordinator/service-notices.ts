@@ -1,4 +1,5 @@
 import { every } from '../proto/every.js';
+import { figure } from '../proto/figure.js';
 import { beatMs, ServiceManager, type ServiceManagerAddress, type ServiceNotice } from '../proto/service-manager.js';
 import type { FleetGlance } from './core/fleet-glance.js';
 
@@ -45,9 +46,9 @@ export class ServiceNotices {
   serving(coordinator: Serving, listen: string): void {
     if (this.#isStopping) return;
     let said = '';
-    const say = (notice: ServiceNotice): void => {
-      said = standing(coordinator);
-      this.#manager.notify({ ...notice, status: status(coordinator, listen) });
+    const say = (notice: ServiceNotice, workers = workersText(coordinator)): void => {
+      said = standing(coordinator, workers);
+      this.#manager.notify({ ...notice, status: status(coordinator, listen, workers) });
     };
     say({ ready: true });
     const stopBeats = every(beatMs(this.address), () => {
@@ -56,7 +57,8 @@ export class ServiceNotices {
     });
     // The counts of tasks change all the time: with the next beat is soon enough. Who is there is what a person waits for.
     const stopLooks = every(LOOK_MS, () => {
-      if (standing(coordinator) !== said) say({});
+      const workers = workersText(coordinator);
+      if (standing(coordinator, workers) !== said) say({}, workers);
     });
     this.#stopBeats = () => {
       stopBeats();
@@ -80,12 +82,12 @@ export class ServiceNotices {
   }
 }
 
-function status(coordinator: Serving, listen: string): string {
+function status(coordinator: Serving, listen: string, workers: string): string {
   const { tasks } = coordinator.glance();
   const scheduled = some(tasks.scheduled, 'scheduled');
   const { batchMs, refusing } = coordinator;
   return [
-    `serving on ${listen}; ${workersText(coordinator)}`,
+    `serving on ${listen}; ${workers}`,
     `tasks: ${figure(tasks.queued)} queued, ${figure(tasks.running)} running${scheduled}`,
     `${figure(coordinator.deadLetters)} dead letters`,
     ...(refusing === null ? [] : [`new tasks are refused: ${refusing}`]),
@@ -94,8 +96,8 @@ function status(coordinator: Serving, listen: string): string {
 }
 
 /** What is told as soon as it changes. */
-function standing(coordinator: Serving): string {
-  return `${workersText(coordinator)}; ${coordinator.refusing ?? ''}`;
+function standing({ refusing }: Serving, workers: string): string {
+  return `${workers}; ${refusing ?? ''}`;
 }
 
 function workersText(coordinator: Serving): string {
@@ -110,8 +112,4 @@ function workersText(coordinator: Serving): string {
 
 function some(count: number, what: string): string {
   return count === 0 ? '' : `, ${figure(count)} ${what}`;
-}
-
-function figure(number: number): string {
-  return number.toLocaleString('en-US');
 }

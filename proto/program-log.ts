@@ -39,6 +39,13 @@ export function programLog(level: string, { name, journal }: ProgramLogOptions =
   );
 }
 
+/** Names variables that mean nothing to this program: see strayVariables() in program-options.ts. */
+export function warnOfStrays(log: Logger, program: string, variables: readonly string[]): void {
+  if (variables.length === 0) return;
+  const detail = `these variables mean nothing to ${program}; its --help says which do`;
+  log.warn({ detail, variables }, 'unknown-variables');
+}
+
 function detailFirst(fields: Record<string, unknown>): Record<string, unknown> {
   return fields['detail'] === undefined ? fields : { detail: fields['detail'], ...fields };
 }

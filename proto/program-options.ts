@@ -66,6 +66,11 @@ export function strayVariables(env: Readonly<Record<string, string | undefined>>
   return Object.keys(env).filter((name) => name.startsWith('REMUDA_') && !names.has(name));
 }
 
+/** Why the program cannot start, on standard error; `toJournal`: that comes into the systemd journal. */
+export function printFault(text: string, toJournal: boolean): void {
+  process.stderr.write(`${toJournal ? journalError(text) : text}\n`);
+}
+
 /**
  * What `read` gives; or its UsageExit's text on the right stream, and the end of the process.
  *
@@ -77,7 +82,7 @@ export function usageOrExit<T>(read: () => T, toJournal = false): T {
   } catch (error) {
     if (!(error instanceof UsageExit)) throw error;
     if (error.code === 0) process.stdout.write(`${error.text}\n`);
-    else process.stderr.write(`${toJournal ? journalError(error.text) : error.text}\n`);
+    else printFault(error.text, toJournal);
     process.exit(error.code);
   }
 }

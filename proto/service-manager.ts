@@ -97,7 +97,7 @@ export interface NotifyOptions {
 
 /** Says things to the service manager, in order. One notice is on its way at a time, and what is said meanwhile goes together. */
 export class ServiceManager {
-  /** Its keys and values, in sd_notify's form; undefined: nothing waits. */
+  /** Keys and values in sd_notify's form. */
   private waiting = new Map<string, string>();
   /** What the shell has not answered yet. */
   private underway: ReadonlyMap<string, string> | undefined;

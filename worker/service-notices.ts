@@ -1,4 +1,5 @@
 import ms from 'ms';
+import { figure } from '../proto/figure.js';
 import type { ServiceManager } from '../proto/service-manager.js';
 import type { SessionPulse } from './session-pulse.js';
 
@@ -129,8 +130,4 @@ export class ServiceNotices {
 function count(number: number, noun: string): string {
   if (number === 1) return `1 ${noun}`;
   return `${figure(number)} ${noun}${noun.endsWith('s') ? 'es' : 's'}`;
-}
-
-function figure(number: number): string {
-  return number.toLocaleString('en-US');
 }

@@ -3,6 +3,7 @@
  * thread cannot silence the worker. Started by ThreadPort; speaks the messages of session-messages.ts over its MessagePort.
  */
 import { parentPort, workerData } from 'node:worker_threads';
+import { every } from '../proto/every.js';
 import { LoopWatch, LOOP_PING_MS } from './loop-watch.js';
 import { Session } from './session.js';
 import { isRepeat, type FromThread, type ToThread } from './session-messages.js';
@@ -32,7 +33,7 @@ function serve(port: NonNullable<typeof parentPort>, setup: SessionSetup): void 
       Atomics.notify(message.told, 0);
     } else session.hear(message);
     // While user code is loaded, the loop is not expected to turn; while nothing runs, nobody waits for it.
-    if (message.t === 'start') setInterval(() => session.isBusy && watch.ask(), LOOP_PING_MS);
+    if (message.t === 'start') every(LOOP_PING_MS, () => session.isBusy && watch.ask());
   });
 }
 

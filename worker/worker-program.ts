@@ -7,7 +7,7 @@ import { incarnationFiles, type IncarnationFiles } from './incarnation-files.js'
 import type { MainConfig } from './main-config.js';
 import { failedStart, guardOwnProcess, leftStatus, runHook } from './own-process.js';
 import type { JournalPath } from '../proto/journal.js';
-import { programLog } from '../proto/program-log.js';
+import { programLog, warnOfStrays } from '../proto/program-log.js';
 import { superviseWorkers } from './supervising-program.js';
 import { compileWorkerOptions } from './worker-options.js';
 
@@ -37,16 +37,10 @@ export async function runWorkerProgram(context: ProgramContext): Promise<number>
   const { config, journal } = context;
   const { logLevel, processes } = config;
   const logger = programLog(logLevel, { journal });
-  warnOfStrays(config, logger);
+  warnOfStrays(logger, 'remuda-worker', config.strayVariables);
   const incarnations = incarnationFiles(context.runtimeDirectory, logger);
   if (processes === undefined) return runWorker(context, incarnations, logger);
   return superviseWorkers(context, { processes, incarnations, logger });
-}
-
-function warnOfStrays({ strayVariables }: MainConfig, logger: Logger): void {
-  if (strayVariables.length === 0) return;
-  const detail = 'these variables mean nothing to remuda-worker; its --help says which do';
-  logger.warn({ detail, variables: strayVariables }, 'unknown-variables');
 }
 
 async function runWorker(

@@ -1,3 +1,4 @@
+import { figure } from '../../proto/figure.js';
 import type { Clock } from './cli-context.js';
 import { cutText } from './table.js';
 import type { Terminal } from './terminal.js';
@@ -73,10 +74,10 @@ export class ProgressLine {
 /** A progress on one line. `elapsedMs`: how long it took so far. */
 export function progressText(progress: Progress, elapsedMs: number): string {
   const { share, doneCount, failedCount, runningCount } = progress;
-  const parts = [`${doneCount.toLocaleString('en')} done`];
-  if (failedCount > 0) parts.push(`${failedCount.toLocaleString('en')} failed`);
-  parts.push(`${runningCount.toLocaleString('en')} under way`);
-  if (elapsedMs >= RATE_AFTER_MS) parts.push(`${Math.round((1_000 * doneCount) / elapsedMs).toLocaleString('en')}/s`);
+  const parts = [`${figure(doneCount)} done`];
+  if (failedCount > 0) parts.push(`${figure(failedCount)} failed`);
+  parts.push(`${figure(runningCount)} under way`);
+  if (elapsedMs >= RATE_AFTER_MS) parts.push(`${figure(Math.round((1_000 * doneCount) / elapsedMs))}/s`);
   if (share === undefined) return parts.join('  ');
   const full = Math.round(BAR_CHARS * Math.min(1, share));
   const bar = '█'.repeat(full) + '░'.repeat(BAR_CHARS - full);
