@@ -46,8 +46,8 @@ const VARIABLES = [
 
 const EXAMPLE = `
 Everything may also come as a variable: REMUDA_HANDLERS, REMUDA_ADDRESS, REMUDA_WORKER_ID, REMUDA_SLOTS, REMUDA_PROCESSES,
-REMUDA_PREFETCH, REMUDA_LABEL (k=v,k=v), REMUDA_SESSION, REMUDA_DRAIN_TIMEOUT, REMUDA_LOG_LEVEL. What is on the command line comes
-before its variable.
+REMUDA_PREFETCH, REMUDA_LABEL (k=v,k=v), REMUDA_SESSION, REMUDA_DRAIN_TIMEOUT, REMUDA_LOG_LEVEL. What is on the command
+line comes before its variable.
 
 Example: handlers.mjs
   export default {
